@@ -1,0 +1,120 @@
+# drivebay: `make help` lists the targets. One make process; each folder's module.mk lists its sources.
+
+VARIANT ?= release
+BUILD ?= build/$(VARIANT)
+prefix ?= /usr
+sbindir ?= $(prefix)/sbin
+bindir ?= $(prefix)/bin
+mandir ?= $(prefix)/share/man
+sysconfdir ?= /etc
+DESTDIR ?=
+
+VERSION := 0.1.0
+PROGRAMS := drivebayfs drivebay-arbiterd drivebay-gadgetd drivebay
+ROOMS := lib fusefs arbiter gadgetd cli
+
+CXX ?= g++
+CXXFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+PACKAGES := fuse3 libnbd libconfig++ sqlite3 openssl fmt
+variant_release :=
+variant_debug := -O0
+variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+variant_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+ifeq ($(filter $(VARIANT),release debug asan tsan),)
+$(error VARIANT is release, debug, asan or tsan, not '$(VARIANT)')
+endif
+
+COMPILE_FLAGS = -std=c++20 $(WARNINGS) -I. -DDRIVEBAY_VERSION='"$(VERSION)"' \
+	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CXXFLAGS) $(variant_$(VARIANT))
+LINK_LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -laio -lpthread
+
+include $(wildcard $(addsuffix /module.mk,$(ROOMS)))
+
+# $(call objects,sources)
+objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(1))
+
+SOURCES := $(foreach room,$(ROOMS),$($(room)_SOURCES))
+TESTS := $(foreach room,$(ROOMS),$($(room)_TESTS)) tests/unit/main.cc
+MAINS := $(foreach program,$(PROGRAMS),$($(program)_MAIN))
+
+drivebayfs_ROOM := fusefs
+drivebay-arbiterd_ROOM := arbiter
+drivebay-gadgetd_ROOM := gadgetd
+drivebay_ROOM := cli
+
+ifeq ($(V),1)
+quiet :=
+say := @:
+else
+quiet := @
+say := @printf '  %-4s %s\n'
+endif
+
+.PHONY: all
+all: $(addprefix $(BUILD)/,$(PROGRAMS))
+
+define program_rule
+$(BUILD)/$(1): $$(call objects,$$($(1)_MAIN) $$($$($(1)_ROOM)_SOURCES)) $(BUILD)/libdrivebay.a
+	$$(say) LINK $$@
+	$$(quiet)$$(CXX) $$(LDFLAGS) $$(CXXFLAGS) $$(variant_$$(VARIANT)) -o $$@ $$^ $$(LINK_LIBS)
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
+
+$(BUILD)/libdrivebay.a: $(call objects,$(lib_SOURCES))
+	$(say) AR $@
+	$(quiet)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/unit-tests: $(call objects,$(TESTS) $(filter-out $(lib_SOURCES),$(SOURCES))) $(BUILD)/libdrivebay.a
+	$(say) LINK $@
+	$(quiet)$(CXX) $(LDFLAGS) $(CXXFLAGS) $(variant_$(VARIANT)) -o $@ $^ $(LINK_LIBS) -lboost_unit_test_framework
+
+$(BUILD)/obj/%.o: %.cc $(BUILD)/flags
+	$(say) CXX $<
+	@mkdir -p $(@D)
+	$(quiet)$(CXX) $(COMPILE_FLAGS) -MMD -MP -c -o $@ $<
+
+# Rebuilt when the flags or the compiler change, and only then.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CXX) $(COMPILE_FLAGS)' | cmp -s - $@ || printf '%s\n' '$(CXX) $(COMPILE_FLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+-include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(TESTS) $(MAINS)))
+
+include tests/module.mk
+
+.PHONY: deps
+deps: ## install what building and testing need (from debian/control); nothing to do when all is there
+	@tests/deps.sh
+
+.PHONY: install
+install: all ## install into $(DESTDIR)$(prefix)
+	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(sysconfdir)/drivebay \
+		$(DESTDIR)$(prefix)/share/bash-completion/completions
+	install $(BUILD)/drivebay-arbiterd $(BUILD)/drivebay-gadgetd $(DESTDIR)$(sbindir)
+	install $(BUILD)/drivebay $(BUILD)/drivebayfs $(DESTDIR)$(bindir)
+	install -m 644 cli/drivebay.8 $(DESTDIR)$(mandir)/man8
+	install -m 644 cli/drivebay.bash-completion $(DESTDIR)$(prefix)/share/bash-completion/completions/drivebay
+	install -m 644 etc/arbiter.cfg etc/fusefs.cfg etc/gadgetd.cfg $(DESTDIR)$(sysconfdir)/drivebay
+
+.PHONY: clean
+clean: ## remove all that was built, the chassis' kernel included
+	rm -rf build
+
+.PHONY: sim bench fuzz deb
+sim: ## (comes with the arbiter's issue) the simulator of leases under faults
+	@echo "make sim: the simulator comes with the arbiter's fault work; it is not built yet" >&2; exit 1
+bench: ## (comes with the data path's issue) side-by-side measurements
+	@echo "make bench: the benchmarks come with the data path's speed work; they are not built yet" >&2; exit 1
+fuzz: ## (comes with the data path's issue) fuzzers for everything that parses
+	@echo "make fuzz: the fuzzers come with the data path's speed work; they are not built yet" >&2; exit 1
+deb: ## (comes with the packages' issue) Debian packages
+	@echo "make deb: the packages come with the installation work; until then: make install" >&2; exit 1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+		awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
+	@echo "  VARIANT=release|debug|asan|tsan chooses how to build (into build/<variant>), V=1 shows the commands."

@@ -1,0 +1,27 @@
+lib_SOURCES := \
+	lib/base/clock.cc \
+	lib/base/fd.cc \
+	lib/base/log.cc \
+	lib/base/names.cc \
+	lib/base/result.cc \
+	lib/config/dump.cc \
+	lib/config/load.cc \
+	lib/config/schema.cc \
+	lib/program/daemon.cc \
+	lib/program/readiness.cc \
+	lib/protocol/messages.cc \
+	lib/protocol/types.cc \
+	lib/rpc/channel_stream.cc \
+	lib/rpc/client_call.cc \
+	lib/rpc/endpoint.cc \
+	lib/rpc/link.cc \
+	lib/rpc/reactor.cc \
+	lib/rpc/server.cc \
+	lib/store/sqlite.cc
+
+lib_TESTS := \
+	tests/unit/config_test.cc \
+	tests/unit/messages_test.cc \
+	tests/unit/names_test.cc \
+	tests/unit/rpc_test.cc \
+	tests/unit/sqlite_test.cc

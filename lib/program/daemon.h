@@ -1,0 +1,49 @@
+// What every drivebay daemon's main has in common: options, configuration, going to the background, readiness.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "lib/base/fd.h"
+#include "lib/config/schema.h"
+
+namespace CLI {
+class App;
+}
+
+namespace drivebay::program {
+
+// Tells whoever started this program that it is ready: systemd by sd_notify, and the shell that waits in the
+// foreground until a program gone to the background says so.
+class Readiness {
+public:
+    // READY=1; the waiting parent exits 0. Further calls do nothing.
+    void ready(const std::string& status);
+    // STATUS=… only.
+    void status(const std::string& status);
+
+private:
+    friend int run_daemon(int argc, char** argv, struct Daemon daemon);
+    UniqueFd parent_;
+};
+
+struct Daemon {
+    std::string name;            // "drivebay-arbiterd"
+    std::string summary;         // one sentence for --help
+    std::string default_config;  // "/etc/drivebay/arbiter.cfg"
+    config::Schema* schema;
+    // May add options of the program's own before the command line is parsed.
+    std::function<void(CLI::App&)> add_options;
+    // Runs after the configuration is loaded and checked; may check what the schema cannot. Optional.
+    std::function<Status()> check;
+    // The program; returns the exit status. Failing before ready() makes the waiting parent exit with it too.
+    std::function<int(Readiness&)> run;
+};
+
+// Handles --config, --check-config, --dump-config, --foreground (-f), --log-level, --version, --help. Exit status: 0,
+// what run() returned, 2 for wrong usage or configuration. A missing default configuration file means the defaults; a
+// missing file named by --config is an error.
+int run_daemon(int argc, char** argv, Daemon daemon);
+
+}  // namespace drivebay::program

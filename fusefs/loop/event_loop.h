@@ -1,0 +1,51 @@
+// The data path's loop: one thread, epoll, timers and work posted from elsewhere. Nothing that runs in it may block.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "lib/base/clock.h"
+#include "lib/base/result.h"
+
+namespace drivebay {
+
+class EventLoop {
+public:
+    using FdCallback = std::function<void(std::uint32_t epoll_events)>;
+    using TimerId = std::uint64_t;  // 0: none
+
+    EventLoop();
+    ~EventLoop();
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+
+    // Level-triggered. A descriptor is watched once; the callback may call modify() and remove(), its own included.
+    // The caller keeps owning `fd` and removes it before closing it.
+    void add(int fd, std::uint32_t epoll_events, FdCallback callback);
+    void modify(int fd, std::uint32_t epoll_events);
+    void remove(int fd);
+
+    TimerId call_at(Instant when, std::function<void()> callback);
+    TimerId call_after(Duration delay, std::function<void()> callback);
+    void cancel(TimerId timer);
+
+    // Runs once, at the end of the round of events that is under way, before the loop sleeps: where submissions are
+    // batched, and where something completes "soon" but not inside the call that asked for it. What is added from such
+    // a callback runs at the end of the next round, so that descriptors have their turn in between.
+    void at_round_end(std::function<void()> callback);
+
+    // The only two that other threads may call. Work posted after stop() may be dropped unrun.
+    void post(std::function<void()> work);
+    void stop();
+
+    // Returns after stop(). Until then the thread that calls it is the loop's thread; before, whoever sets things up is.
+    void run();
+    bool in_loop_thread() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace drivebay

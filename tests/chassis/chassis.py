@@ -1,0 +1,154 @@
+"""The virtual chassis: machines of Debian's stock kernel on networks of their own.
+
+    with Chassis(["mm", "blade01", "blade02"]) as c:
+        mm, host = c["mm"], c["blade01"]
+        daemon = mm.start("arbiterd", [c.path("arbiterd"), "--foreground"])
+        host.wait_until("test -e /dev/sda", 10)
+        c.cut("blade01"); c.restore("blade01")
+        host.kill(); host.boot()
+
+At the end of the block, by whatever way it is left, no process is. Logs stay in c.folder.
+"""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import guest_setup
+import spec as plan
+from machine import Machine
+from network import Network
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KEPT_RUNS = 10
+
+
+class Chassis:
+    """`machines`: names of the plan or spec.Machine; `build`: the folder with the programs
+    under test; `root`: where kernel and logs go; `env`: for every command in every machine."""
+
+    def __init__(self, machines, build=None, root=None, env=None, say=None):
+        self.top = os.path.dirname(os.path.dirname(HERE))
+        self.build = os.path.abspath(build or os.path.join(self.top, "build", "release"))
+        self.root = os.path.abspath(root or os.path.join(self.top, "build", "chassis"))
+        self.env = {"DRIVEBAY_TOP": self.top, "DRIVEBAY_BUILD": self.build, **(env or {})}
+        self.specs = [plan.machine(one) for one in machines]
+        self.say = say or (lambda text: None)
+        self.kernel = os.path.join(self.root, "kernel")
+        self.machines = {}
+        self.network = None
+        self.folder = None
+
+    def __getitem__(self, name):
+        return self.machines[name]
+
+    def __iter__(self):
+        return iter(self.machines.values())
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _start(self):
+        subprocess.run([os.path.join(HERE, "kernel.sh"), self.root], check=True)
+        self._make_folder()
+        self.network = Network(os.path.join(self.folder, "switch.log"))
+        with open(os.path.join(self.kernel, "version"), encoding="ascii") as version:
+            release = version.read().strip()
+        modules = os.path.join(self.kernel, "lib/modules", release)
+        for index, one in enumerate(self.specs):
+            folder = os.path.join(self.folder, one.name)
+            os.mkdir(folder)
+            with open(os.path.join(folder, "setup"), "w", encoding="utf-8") as target:
+                target.write(guest_setup.script(index, one, self.specs, modules, release))
+            with open(os.path.join(folder, "agent"), "w", encoding="utf-8") as target:
+                target.write(os.path.join(HERE, "agent.py") + "\n")
+            self._make_disks(one, folder)
+            self.machines[one.name] = Machine(self, one, index, folder)
+        for machine in self:
+            machine.power_on()
+        end = time.monotonic() + 60 + 20 * len(self.specs)
+        for machine in self:
+            machine.wait_ready(max(1, end - time.monotonic()))
+
+    def _make_folder(self):
+        runs = os.path.join(self.root, "run")
+        os.makedirs(runs, exist_ok=True)
+        for old in sorted(glob.glob(os.path.join(runs, "2*")))[:-KEPT_RUNS]:
+            if not os.path.exists(f"/proc/{old.rsplit('-', 1)[1]}"):
+                shutil.rmtree(old, ignore_errors=True)
+        number = 0
+        while True:
+            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{number}-{os.getpid()}"
+            self.folder = os.path.join(runs, name)
+            try:
+                os.mkdir(self.folder)
+                break
+            except FileExistsError:
+                number += 1
+
+    @staticmethod
+    def _make_disks(one, folder):
+        for number, disk in enumerate(one.disks):
+            if disk.path:
+                continue
+            path = os.path.join(folder, f"disk{number}.img")
+            with open(path, "wb") as image:
+                image.truncate(disk.size)
+            if disk.mount:
+                subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-E",
+                                "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0", path],
+                               check=True, stdin=subprocess.DEVNULL)
+
+    def close(self):
+        """Ends every process of this chassis and drops the disks; safe to call again."""
+        for machine in self:
+            machine.kill()
+        if self.network:
+            self.network.close()
+            self.network = None
+        for image in glob.glob(os.path.join(glob.escape(self.folder or "/nowhere"), "*/disk*.img")):
+            os.unlink(image)
+
+    def path(self, program):
+        """A program of the build under test, at the same path in every machine."""
+        return os.path.join(self.build, program)
+
+    # --- the network
+
+    def _segment(self, name, segment):
+        return segment or next(iter(self[name].spec.addresses))
+
+    def cut(self, name, segment=None, direction="both"):
+        """Loses every frame of a machine without a sign, as a fault further away does.
+
+        direction: both; `into` (nothing reaches the machine); `out` (nothing leaves it)."""
+        if direction not in ("both", "into", "out"):
+            raise ValueError(f"direction '{direction}' is none of both, into, out")
+        ways = {way: False for way in ("into", "out") if direction in ("both", way)}
+        self.network.set(self._segment(name, segment), name, **ways)
+
+    def restore(self, name, segment=None):
+        """Undoes cut, delay and drop."""
+        self.network.set(self._segment(name, segment), name, into=True, out=True, delay=0, drop=0)
+
+    def delay(self, name, milliseconds, segment=None):
+        """In each direction: a round trip grows by twice that."""
+        self.network.set(self._segment(name, segment), name, delay=milliseconds)
+
+    def drop(self, name, percent, segment=None):
+        """In each direction."""
+        self.network.set(self._segment(name, segment), name, drop=percent)
+
+    def traffic(self, name, segment=None):
+        """{frames, bytes, dropped} of what the machine has sent."""
+        return self.network.count()[f"{self._segment(name, segment)}/{name}"]

@@ -1,0 +1,66 @@
+"""The setup script of a machine: run by its initramfs' shell before the agent starts.
+
+The shell is busybox, $B names it, the machine's root is at /root, its kernel's modules
+are found by a link. What is written here runs in order and in the foreground: when the
+agent answers, all of it is done.
+"""
+import shlex
+
+from spec import SEGMENTS, hosts_file
+
+
+def macs(index, machine):
+    """MAC address by segment: locally administered, the same at each boot."""
+    return {segment: f"52:54:00:77:{SEGMENTS.index(segment):02x}:{index + 1:02x}"
+            for segment in SEGMENTS if segment in machine.addresses}
+
+
+def network(index, machine):
+    yield "$B ip link set lo up"
+    for segment, mac in macs(index, machine).items():
+        address = machine.addresses[segment]
+        yield f"""\
+for d in /sys/class/net/*; do
+    [ "$($B cat $d/address)" = {mac} ] || continue
+    $B ip link set ${{d##*/}} name {segment}
+    $B ip link set {segment} mtu {machine.mtu} up
+    $B ip addr add {address}/24 dev {segment}
+done"""
+
+
+def modules(machine, modules_folder, version):
+    yield "$B mkdir -p /root/lib/modules"
+    yield f"$B ln -s {shlex.quote(modules_folder)} /root/lib/modules/{version}"
+    yield "$B mount -o bind /proc /root/proc; $B mount -o bind /sys /root/sys; $B mount -o bind /dev /root/dev"
+    load = "$B chroot /root /sbin/modprobe"
+    yield f"{load} -a {' '.join(machine.all_modules())}"
+    if machine.udcs:
+        yield f"{load} dummy_hcd num={machine.udcs} is_super_speed=1"
+        yield f"echo {machine.poll_msecs} >/sys/module/block/parameters/events_dfl_poll_msecs"
+        yield "$B mount -t configfs configfs /sys/kernel/config"
+    yield "$B umount /root/proc /root/sys /root/dev"
+
+
+def disks(machine):
+    for number, disk in enumerate(machine.disks):
+        if disk.mount:
+            place = shlex.quote("/root" + disk.mount)
+            yield f"$B mkdir -p {place}; $B mount -t ext4 /dev/vd{chr(97 + number)} {place}"
+
+
+def script(index, machine, all_machines, modules_folder, version):
+    """The whole script as text."""
+    lines = [
+        # From here on the console has what the kernel says; `quiet` covered the boot.
+        "echo 7 >/proc/sys/kernel/printk",
+        f"echo {machine.name} >/proc/sys/kernel/hostname",
+        f"echo {machine.name} >/root/etc/hostname",
+        f"$B cat >/root/etc/hosts <<'.'\n{hosts_file(all_machines)}.",
+        "$B mkdir -p /dev/pts /dev/shm",
+        "$B mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts",
+        "$B mount -t tmpfs shm /dev/shm",
+        *modules(machine, modules_folder, version),
+        *network(index, machine),
+        *disks(machine),
+    ]
+    return "\n".join(lines) + "\n"

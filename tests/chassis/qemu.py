@@ -1,0 +1,117 @@
+"""One QEMU process: its command line, its QMP channel, its end with the driver's."""
+import ctypes
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import guest_setup
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent):
+    """In a child before exec: the kernel kills it when the driver ends, however that happens.
+
+    "Parent" is the thread that forks, so only the driver's main thread may start one.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class Qemu:
+    """A running machine. `agent` is the driver's end of its agent's port.
+
+    `folder` is the machine's shared folder, `kernel` the folder that kernel.sh made,
+    `ports` {segment: socket}: the machine's end of each cable.
+    """
+
+    def __init__(self, machine, index, folder, kernel, ports):
+        self.agent, agent_end = socket.socketpair()
+        self._qmp, qmp_end = socket.socketpair()
+        self._reply = self._qmp.makefile("rb")
+        given = [agent_end, qmp_end, *ports.values()]
+        command = self._command(machine, index, folder, kernel, ports,
+                                agent_end.fileno(), qmp_end.fileno())
+        with open(os.path.join(folder, "qemu.log"), "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=[end.fileno() for end in given], preexec_fn=functools.partial(end_with, os.getpid()),
+                # Not in the driver's group: ^C is for the driver, which ends the machines.
+                process_group=0)
+        for end in given:
+            end.close()
+        self._greeted = False
+
+    @staticmethod
+    def _command(machine, index, folder, kernel, ports, agent_fd, qmp_fd):
+        def escape(path):     # QEMU's own option syntax
+            return path.replace(",", ",,")
+
+        command = [
+            "qemu-system-x86_64", "-name", machine.name,
+            # Never KVM: on some machines it hangs although /dev/kvm is there.
+            "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(machine.cpus),
+            "-machine", "microvm,acpi=on,pcie=on,pit=on,pic=on,rtc=on,isa-serial=on",
+            "-m", str(machine.memory), "-nodefaults", "-no-user-config", "-no-reboot",
+            "-display", "none",
+            "-serial", f"file:{os.path.join(folder, 'console.log')}",
+            "-kernel", f"{kernel}/vmlinux", "-initrd", f"{kernel}/initrd",
+            "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable "
+                       "no_timer_check cryptomgr.notests audit=0",
+            "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
+            "-fsdev", f"local,id=share,path={escape(folder)},security_model=none",
+            "-device", "virtio-9p-pci,fsdev=share,mount_tag=share",
+            "-device", "virtio-rng-pci",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=agent,fd={agent_fd}",
+            "-device", "virtserialport,chardev=agent,name=chassis.agent",
+            "-chardev", f"socket,id=qmp,fd={qmp_fd}",
+            "-mon", "chardev=qmp,mode=control",
+        ]
+        for segment, mac in guest_setup.macs(index, machine).items():
+            command += [
+                "-netdev", f"stream,id={segment},addr.type=fd,addr.str={ports[segment].fileno()}",
+                "-device", f"virtio-net-pci,netdev={segment},mac={mac},romfile="]
+        for number, disk in enumerate(machine.disks):
+            path = disk.path or os.path.join(folder, f"disk{number}.img")
+            command += [
+                "-drive", f"if=none,id=disk{number},format=raw,discard=unmap,file={escape(path)}",
+                "-device", f"virtio-blk-pci,drive=disk{number},"
+                           f"logical_block_size={disk.sector},physical_block_size={disk.sector}"
+                           + (f",serial={disk.serial}" if disk.serial else "")]
+        return command
+
+    def qmp(self, command, timeout=10, **arguments):
+        """Executes a QMP command and returns its value; RuntimeError with QEMU's sentence."""
+        self._qmp.settimeout(timeout)
+        if not self._greeted:
+            self._reply.readline()
+            self._greeted = True
+            self.qmp("qmp_capabilities")
+        self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            line = self._reply.readline()
+            if not line:
+                raise RuntimeError("QEMU has ended")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise RuntimeError(f"{command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def running(self):
+        return self.process.poll() is None
+
+    def kill(self):
+        """Ends it at once, as pulling the plug does; safe to call again."""
+        if self.running():
+            self.process.kill()
+        self.process.wait()
+        for end in (self.agent, self._qmp):
+            end.close()

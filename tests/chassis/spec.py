@@ -1,0 +1,100 @@
+"""What a chassis is made of: machines, their networks, drives and USB device ports."""
+import dataclasses
+import re
+
+SEGMENTS = ("mgmt", "san")
+
+# The plan of addresses; a blade's last byte is 10 + its number.
+ADDRESSES = {
+    "mm": {"mgmt": "10.77.0.1", "san": "10.78.0.1"},
+    "store": {"san": "10.78.0.2"},
+    "desk": {"mgmt": "10.77.0.90"},
+}
+
+# Loaded by what a machine does, because each module costs emulated time at boot.
+MODULES = {
+    "common": ["virtio_net", "virtio_rng", "af_packet", "fuse"],
+    "disk": ["virtio_blk", "ext4"],
+    "usb": ["libcomposite", "usb_f_mass_storage", "usb-storage", "sd_mod", "sr_mod",
+            "ext4", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"],
+}
+
+
+@dataclasses.dataclass
+class Disk:
+    """A virtio disk over a sparse file: /dev/vda, vdb, … in the order given.
+
+    With `mount` it is made ext4 and mounted there before the agent answers. A machine's
+    own root is an overlay in memory, where O_DIRECT is refused, so images that a daemon
+    opens with O_DIRECT belong on such a disk. `path` attaches a file that exists, as raw.
+    """
+    size: int = 16 << 30
+    sector: int = 512
+    mount: str = ""
+    path: str = ""
+    serial: str = ""
+
+
+@dataclasses.dataclass
+class Machine:
+    """`udcs`: how many dummy_hcd device ports (each wired to a host port of the same kernel).
+
+    `poll_msecs`: how often this host looks for a changed medium; udev sets 2000, without
+    udev the kernel never looks. `cpus`: emulated processors.
+    """
+    name: str
+    memory: int = 384
+    cpus: int = 1
+    udcs: int = 0
+    disks: list = dataclasses.field(default_factory=list)
+    addresses: dict = None
+    modules: list = dataclasses.field(default_factory=list)
+    poll_msecs: int = 500
+    mtu: int = 16000
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
+            raise ValueError(f"'{self.name}' is no name for a machine")
+        if self.addresses is None:
+            self.addresses = address_of(self.name)
+
+    def all_modules(self):
+        wanted = list(MODULES["common"])
+        if self.disks:
+            wanted += MODULES["disk"]
+        if self.udcs:
+            wanted += MODULES["usb"]
+        return list(dict.fromkeys(wanted + self.modules))
+
+
+def address_of(name):
+    blade = re.fullmatch(r"blade(\d\d)", name)
+    if blade:
+        return {"mgmt": f"10.77.0.{10 + int(blade.group(1))}"}
+    if name in ADDRESSES:
+        return dict(ADDRESSES[name])
+    raise ValueError(f"machine '{name}' is not in the plan: give it addresses")
+
+
+def machine(spec):
+    """A Machine from a name ('mm', 'store', 'desk', 'blade01' …) or a Machine as it is."""
+    if isinstance(spec, Machine):
+        return spec
+    if re.fullmatch(r"blade\d\d", spec):
+        return Machine(spec, udcs=1)
+    if spec in ("mm", "store"):
+        return Machine(spec, disks=[Disk(mount="/data")])
+    return Machine(spec)
+
+
+def hosts_file(machines):
+    """/etc/hosts of every machine: NAME is its mgmt address where it has one, NAME.san its san."""
+    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    for one in machines:
+        first = True
+        for segment in SEGMENTS:
+            if segment in one.addresses:
+                names = f"{one.name}.{segment}" + (f" {one.name}" if first else "")
+                lines.append(f"{one.addresses[segment]} {names}")
+                first = False
+    return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ lib_SOURCES := \
 	lib/rpc/channel_stream.cc \
 	lib/rpc/client_call.cc \
 	lib/rpc/endpoint.cc \
+	lib/rpc/http_connection.cc \
 	lib/rpc/link.cc \
 	lib/rpc/reactor.cc \
 	lib/rpc/server.cc \

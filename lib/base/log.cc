@@ -68,7 +68,7 @@ void write(Level level, std::string_view message, Fields fields) {
                            : fmt::format("{} {} {} ", wall_time(), program_name, level_name(level));
     line += fmt::format("msg={}", quoted(message));
     for (const Field& field : fields) {
-        line += fmt::format(" {}={}", field.key, quoted(field.value));
+        line += fmt::format(" {}={}", field.key, quoted(field.text));
     }
     line += '\n';
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());

@@ -17,9 +17,9 @@ enum class Level { error = 3, warning = 4, notice = 5, info = 6, debug = 7 };
 // a newline can forge a line.
 struct Field {
     template <class T>
-    Field(std::string_view key, const T& value) : key(key), value(fmt::format("{}", value)) {}
+    Field(std::string_view name, const T& value) : key(name), text(fmt::format("{}", value)) {}
     std::string_view key;
-    std::string value;
+    std::string text;
 };
 
 using Fields = std::initializer_list<Field>;

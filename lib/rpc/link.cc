@@ -1,0 +1,159 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "lib/rpc/channel_stream.h"
+#include "lib/rpc/client.h"
+#include "lib/rpc/reactor_impl.h"
+
+namespace drivebay::rpc {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+
+struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
+    Impl(Reactor& reactor, Endpoint where, std::string websocket_path, Callbacks calls)
+        : io(reactor.impl().io),
+          endpoint(std::move(where)),
+          path(std::move(websocket_path)),
+          callbacks(std::move(calls)),
+          resolver(io),
+          retry(reactor) {}
+
+    void connect() {
+        socket.reset();
+        socket.emplace(io);
+        socket->next_layer().expires_after(std::chrono::seconds(5));
+        const std::uint64_t round = ++attempt;
+        if (endpoint.is_unix()) {
+            const asio::local::stream_protocol::endpoint address(endpoint.path);
+            socket->next_layer().async_connect(address, on_connected(round));
+            return;
+        }
+        resolver.async_resolve(endpoint.host, std::to_string(endpoint.port),
+                               [self = shared_from_this(), round](const beast::error_code& error,
+                                                                  const asio::ip::tcp::resolver::results_type& found) {
+                                   if (round != self->attempt) {
+                                       return;
+                                   }
+                                   if (error) {
+                                       self->failed(error.message());
+                                       return;
+                                   }
+                                   const asio::ip::tcp::endpoint address = found.begin()->endpoint();
+                                   self->socket->next_layer().async_connect(address, self->on_connected(round));
+                               });
+    }
+
+    std::function<void(const beast::error_code&)> on_connected(std::uint64_t round) {
+        return [self = shared_from_this(), round](const beast::error_code& error) {
+            if (round != self->attempt) {
+                return;
+            }
+            if (error) {
+                self->failed(error.message());
+                return;
+            }
+            self->shake_hands(round);
+        };
+    }
+
+    void shake_hands(std::uint64_t round) {
+        prepare(*socket);
+        socket->async_handshake(endpoint.is_unix() ? "localhost" : endpoint.host, path,
+                                [self = shared_from_this(), round](const beast::error_code& error) {
+                                    if (round != self->attempt) {
+                                        return;
+                                    }
+                                    if (error) {
+                                        self->failed(error.message());
+                                    } else {
+                                        self->opened();
+                                    }
+                                });
+    }
+
+    void opened() {
+        delay = shortest_delay;
+        last_reason.clear();
+        channel = std::make_shared<ChannelStream>(std::move(*socket), Peer{endpoint.is_unix(), 0, to_string(endpoint), ""});
+        socket.reset();
+        channel->on_message = [this](const nlohmann::json& message) { callbacks.on_message(message); };
+        channel->on_close = [this](const std::string& reason) {
+            channel.reset();
+            failed(reason);
+        };
+        const std::shared_ptr<ChannelStream> opened_channel = channel;
+        callbacks.on_open();
+        opened_channel->start();
+    }
+
+    void failed(const std::string& reason) {
+        const auto self = shared_from_this();
+        retry.set(delay, [weak = weak_from_this()] {
+            if (const auto alive = weak.lock()) {
+                alive->connect();
+            }
+        });
+        delay = std::min(delay * 2, longest_delay);
+        if (std::exchange(last_reason, reason) != reason && callbacks.on_close) {
+            callbacks.on_close(fmt::format("{}: {}", to_string(endpoint), reason));
+        }
+    }
+
+    void shut() {
+        ++attempt;
+        callbacks = {};
+        retry.cancel();
+        resolver.cancel();
+        if (channel) {
+            std::exchange(channel, nullptr)->abandon();
+        }
+        if (socket) {
+            socket->next_layer().close();
+        }
+    }
+
+    static constexpr Duration shortest_delay = std::chrono::milliseconds(50);
+    static constexpr Duration longest_delay = std::chrono::seconds(1);
+
+    asio::io_context& io;
+    Endpoint endpoint;
+    std::string path;
+    Callbacks callbacks;
+    asio::ip::tcp::resolver resolver;
+    Timer retry;
+    Duration delay = shortest_delay;
+    std::uint64_t attempt = 0;
+    std::string last_reason;
+    std::optional<WebSocket> socket;
+    std::shared_ptr<ChannelStream> channel;
+};
+
+Link::Link(Reactor& reactor, Endpoint endpoint, std::string path, Callbacks callbacks)
+    : impl_(std::make_shared<Impl>(reactor, std::move(endpoint), std::move(path), std::move(callbacks))) {
+    impl_->connect();
+}
+
+Link::~Link() { impl_->shut(); }
+
+bool Link::is_open() const { return impl_->channel != nullptr; }
+
+void Link::send(const nlohmann::json& message) {
+    if (impl_->channel) {
+        impl_->channel->send(message);
+    }
+}
+
+void Link::reconnect(const std::string& reason) {
+    if (impl_->channel) {
+        impl_->channel->close(reason);
+    }
+}
+
+}  // namespace drivebay::rpc

@@ -1,0 +1,28 @@
+# How the tests are run. Each runner ends with a line "NAME: N passed, N failed, N skipped"; tests/summary.sh adds them up.
+
+REPORTS := $(BUILD)/reports
+
+.PHONY: check
+check: deps ## build and run every test: unit, native mounts, the virtual chassis (VARIANT=asan: with sanitizers)
+	@tests/check.sh $(if $(V),V=$(V)) BUILD=$(BUILD) VARIANT=$(VARIANT)
+
+.PHONY: check-unit
+check-unit: $(BUILD)/unit-tests all ## the unit tests alone
+	@tests/unit/run.sh $(BUILD)
+
+.PHONY: check-mount
+check-mount: all ## real daemons and FUSE mounts on this machine
+	@tests/mount/run.sh $(BUILD)
+
+.PHONY: check-chassis
+check-chassis: all chassis-kernel ## real kernels, gadget driver and USB stack, in virtual machines
+	@tests/chassis/run.py --build $(BUILD)
+
+.PHONY: chassis-kernel
+chassis-kernel:
+	@tests/chassis/kernel.sh build/chassis
+
+.PHONY: demo
+demo: deps ## boot a management module and two blades, and tell the story (KEEP=1: leave them running)
+	@$(MAKE) --no-print-directory all chassis-kernel
+	@tests/chassis/demo.py --build $(BUILD) $(if $(KEEP),--keep)

@@ -32,7 +32,6 @@ public:
 
     std::vector<std::string> load() {
         libconfig::Config file;
-        file.setOption(libconfig::Config::OptionFsync, false);
         try {
             file.readFile(path_.c_str());
         } catch (const libconfig::FileIOException&) {

@@ -11,10 +11,11 @@ BladeHello some_hello() {
     BladeHello hello;
     hello.blade = "blade01";
     hello.boot_id = "b";
-    hello.observed.slots.push_back({.slot = 2,
-                                    .kind = DriveKind::cdrom,
-                                    .state = SlotState::ejected_by_host,
-                                    .last = LastMedium{"install", 6, Outcome::drained, true}});
+    ObservedSlot& slot = hello.observed.slots.emplace_back();
+    slot.slot = 2;
+    slot.kind = DriveKind::cdrom;
+    slot.state = SlotState::ejected_by_host;
+    slot.last = LastMedium{"install", 6, Outcome::drained, true};
     return hello;
 }
 

@@ -3,7 +3,7 @@
 set -u
 build=$1
 log=$build/unit-tests.log
-"$build/unit-tests" --log_level=error --report_level=detailed --report_sink="$log" "${TESTS:+--run_test=$TESTS}"
+"$build/unit-tests" --log_level=error --report_level=detailed --report_sink="$log" ${TESTS:+"--run_test=$TESTS"}
 status=$?
 # A case's line in the detailed report: Test case "suite/name" has passed|failed|was skipped …
 passed=$(grep -cE '^ *Test case .* has passed' "$log")

@@ -16,7 +16,7 @@ ROOMS := lib fusefs arbiter gadgetd cli
 CXX ?= g++
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-PACKAGES := fuse3 libnbd libconfig++ sqlite3 openssl fmt
+PACKAGES := fuse3 libnbd libconfig++ sqlite3 fmt
 variant_release :=
 variant_debug := -O0
 variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/command.h"
+#include "cli/report.h"
+
+namespace drivebay::cli {
+namespace {
+
+using nlohmann::json;
+
+void print_section(const Table& table, const char* if_empty) {
+    if (table.empty()) {
+        fmt::print("{}\n", if_empty);
+    } else {
+        fmt::print("{}", table.format(colours_wanted()));
+    }
+}
+
+Status show_status(const Invocation& invocation) {
+    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
+    if (!arbiter) {
+        return arbiter.error();
+    }
+    Result<json> status = arbiter->get("/v1/status");
+    if (!status) {
+        return status.error();
+    }
+    if (invocation.json) {
+        Invocation::print_json(*status);
+        return success();
+    }
+    const json none = json::array();
+    print_section(drive_table(status->value("drives", none)),
+                  "no drives; add one: drivebay drive add NAME --source PATH");
+    fmt::print("\n");
+    print_section(blade_table(status->value("blades", none)),
+                  "no blades; add one: drivebay blade add NAME (a blade adds itself when it connects)");
+    fmt::print("\n");
+    print_section(lease_table(status->value("leases", none)),
+                  "no leases; present a drive: drivebay present DRIVE --to BLADE");
+    return success();
+}
+
+}  // namespace
+
+void add_status_command(CLI::App& program, Invocation& invocation) {
+    CLI::App* status = program.add_subcommand("status", "Show drives, blades and leases");
+    status->fallthrough();
+    status->footer("With --json: the keys drives, blades, presentations and leases.\n"
+                   "--server and --json: see drivebay --help.");
+    status->callback([&invocation] {
+        if (Status shown = show_status(invocation); !shown) {
+            invocation.fail(shown.error());
+        }
+    });
+}
+
+}  // namespace drivebay::cli

@@ -1,0 +1,84 @@
+// drivebay: the operator's command. Everything it does is a request to the arbiter (doc/PROTOCOL.md, "The operator").
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "cli/command.h"
+
+namespace drivebay::cli {
+
+namespace {
+
+const char* const examples =
+    "A drive is shared under a name, and presented to blades by that name:\n"
+    "  drivebay drive add install --source /srv/images/debian.iso\n"
+    "  drivebay present install --to all\n"
+    "  drivebay status\n\n"
+    "Exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong usage, 3 the arbiter cannot be reached.\n"
+    "More: drivebay COMMAND --help, man drivebay";
+
+// The innermost command that was named, for the hint where to find help.
+std::string deepest_command(const CLI::App& program) {
+    std::string words = "drivebay";
+    const CLI::App* level = &program;
+    for (;;) {
+        const std::vector<CLI::App*> chosen = level->get_subcommands();
+        if (chosen.empty()) {
+            return words;
+        }
+        level = chosen.front();
+        words += ' ' + level->get_name();
+    }
+}
+
+int run(int argc, char** argv) {
+    Invocation invocation;
+    CLI::App program("Share the management module's drives among the blades as USB drives", "drivebay");
+    program.set_version_flag("--version", "drivebay " DRIVEBAY_VERSION);
+    program.require_subcommand(1);
+    program.footer(examples);
+    program.add_option("--server", invocation.server, "The arbiter: its socket, or HOST[:PORT] of another machine's")
+        ->envname("DRIVEBAY_SERVER")
+        ->type_name("URL|SOCKET")
+        ->capture_default_str();
+    program.add_flag("--json", invocation.json, "Print JSON instead of text");
+    add_status_command(program, invocation);
+    add_present_command(program, invocation);
+    add_withdraw_command(program, invocation);
+    add_drive_commands(program, invocation);
+    add_blade_commands(program, invocation);
+    add_leases_command(program, invocation);
+    add_events_command(program, invocation);
+    add_check_config_command(program, invocation);
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::Success& asked_for_help_or_version) {
+        program.exit(asked_for_help_or_version);
+    } catch (const CLI::ParseError& error) {
+        fmt::print(stderr, "drivebay: {}\nHow to use it: {} --help\n", error.what(), deepest_command(program));
+        return wrong_usage;
+    }
+    if (std::fflush(stdout) != 0) {
+        fmt::print(stderr, "drivebay: {}\n", system_error(errno, "cannot write the answer").message);
+        return refused;
+    }
+    return invocation.exit_status;
+}
+
+}  // namespace
+}  // namespace drivebay::cli
+
+int main(int argc, char** argv) {
+    // Into a pipe whose reader left (`drivebay events | head`) the write fails instead.
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        return drivebay::cli::run(argc, argv);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "drivebay: {}\n", error.what());
+        return drivebay::cli::refused;
+    }
+}

@@ -1,0 +1,24 @@
+cli_SOURCES := \
+	cli/arbiter.cc \
+	cli/arguments.cc \
+	cli/command_blade.cc \
+	cli/command_check_config.cc \
+	cli/command_drive.cc \
+	cli/command_events.cc \
+	cli/command_leases.cc \
+	cli/command_present.cc \
+	cli/command_status.cc \
+	cli/command_withdraw.cc \
+	cli/daemon_check.cc \
+	cli/invocation.cc \
+	cli/lease_wait.cc \
+	cli/report.cc \
+	cli/table.cc
+
+drivebay_MAIN := cli/drivebay.cc
+
+cli_TESTS := \
+	tests/unit/cli_arguments_test.cc \
+	tests/unit/cli_daemon_check_test.cc \
+	tests/unit/cli_lease_wait_test.cc \
+	tests/unit/cli_table_test.cc

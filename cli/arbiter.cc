@@ -57,7 +57,7 @@ Result<json> Arbiter::request(const std::string& method, const std::string& targ
                                        "not known: look with drivebay status",
                                        name_, std::chrono::duration_cast<std::chrono::seconds>(limit).count()));
         }
-        return failure(unreachable, fmt::format("cannot reach the arbiter at {}: {}; {}", name_, error.message,
+        return failure(unreachable, fmt::format("cannot reach the arbiter: {}; {}", error.message,
                                                 what_to_type(endpoint_, error.code)));
     }
     return judge_answer(name_, response->status, response->body);

@@ -2,9 +2,9 @@
 // exit status in the Invocation.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli/arbiter.h"
@@ -26,6 +26,9 @@ struct Invocation {
     // The answer as JSON on stdout.
     static void print_json(const nlohmann::json& value);
 };
+
+// For CLI::Option::check: an empty sentence where `value` is one of `words`.
+std::function<std::string(const std::string& value)> one_of(std::vector<std::string> words);
 
 void add_drive_commands(CLI::App& program, Invocation& invocation);
 void add_blade_commands(CLI::App& program, Invocation& invocation);

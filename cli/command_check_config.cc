@@ -62,7 +62,7 @@ void add_check_config_command(CLI::App& program, Invocation& invocation) {
         ->required();
     command->add_option("--for", options->daemon, "The daemon that reads it, where the file's name does not tell")
         ->type_name("arbiter|fusefs|gadgetd")
-        ->check(CLI::IsMember({"arbiter", "fusefs", "gadgetd"}));
+        ->check(one_of({"arbiter", "fusefs", "gadgetd"}));
     command->footer(
         "Each mistake is one line with file and line number, and the exit status is 1.\n\n"
         "Examples:\n"

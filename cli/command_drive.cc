@@ -113,6 +113,7 @@ void add_drive_commands(CLI::App& program, Invocation& invocation) {
     CLI::App* drive = program.add_subcommand("drive", "Add, remove, refresh, show and list drives");
     drive->fallthrough();
     drive->require_subcommand(1);
+    drive->footer("drivebay drive COMMAND --help tells more.");
 
     CLI::App* add = drive->add_subcommand("add", "Share an image, a device or a remote drive under a name");
     add_name(add, *options);
@@ -121,7 +122,7 @@ void add_drive_commands(CLI::App& program, Invocation& invocation) {
         ->type_name("PATH|URI");
     add->add_option("--kind", options->kind, "How hosts see it; without it an ISO image is a cdrom, the rest a disk")
         ->type_name("disk|cdrom")
-        ->check(CLI::IsMember({"auto", "disk", "cdrom"}));
+        ->check(one_of({"auto", "disk", "cdrom"}));
     add->add_flag("--read-only", options->read_only, "Never to be written, whoever asks");
     add->footer(
         "A source has one name: what is shared already, be it by another path, is refused.\n\n"

@@ -201,7 +201,7 @@ void add_present_command(CLI::App& program, Invocation& invocation) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     present->add_option("--access", options->access, "read (the default) or write")
         ->type_name("read|write")
-        ->check(CLI::IsMember({"read", "write", "private", "cluster"}));
+        ->check(one_of({"read", "write", "private", "cluster"}));
     present->add_option("--slot", options->slot, "The slot of the blade; without it the first free one that fits")
         ->type_name("N")
         ->check(CLI::Range(0, 255));

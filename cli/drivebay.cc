@@ -6,8 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
+#include "lib/base/log.h"
 
 namespace drivebay::cli {
 
@@ -21,18 +24,29 @@ const char* const examples =
     "Exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong usage, 3 the arbiter cannot be reached.\n"
     "More: drivebay COMMAND --help, man drivebay";
 
-// The innermost command that was named, for the hint where to find help.
-std::string deepest_command(const CLI::App& program) {
-    std::string words = "drivebay";
-    const CLI::App* level = &program;
-    for (;;) {
-        const std::vector<CLI::App*> chosen = level->get_subcommands();
-        if (chosen.empty()) {
-            return words;
-        }
-        level = chosen.front();
-        words += ' ' + level->get_name();
+struct Place {
+    std::string words;             // the innermost command that was named, for the hint where to find help
+    std::vector<std::string> rest; // words behind it that are nothing it knows
+};
+
+Place innermost_command(const CLI::App& program) {
+    Place place{"drivebay", program.remaining()};
+    for (const CLI::App* level = &program; !level->get_subcommands().empty();) {
+        level = level->get_subcommands().front();
+        place.words += ' ' + level->get_name();
+        const std::vector<std::string> rest = level->remaining();
+        place.rest.insert(place.rest.end(), rest.begin(), rest.end());
     }
+    return place;
+}
+
+std::string sentence_for(const CLI::ParseError& error, const Place& place) {
+    // CLI11 tells that a command is missing, and keeps the misspelt one for itself.
+    const bool lacks_command = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+    if (lacks_command && !place.rest.empty()) {
+        return fmt::format("there is no command {} {}", place.words, log::quoted(place.rest.front()));
+    }
+    return error.what();
 }
 
 int run(int argc, char** argv) {
@@ -59,7 +73,8 @@ int run(int argc, char** argv) {
     } catch (const CLI::Success& asked_for_help_or_version) {
         program.exit(asked_for_help_or_version);
     } catch (const CLI::ParseError& error) {
-        fmt::print(stderr, "drivebay: {}\nHow to use it: {} --help\n", error.what(), deepest_command(program));
+        const Place place = innermost_command(program);
+        fmt::print(stderr, "drivebay: {}\nHow to use it: {} --help\n", sentence_for(error, place), place.words);
         return wrong_usage;
     }
     if (std::fflush(stdout) != 0) {

@@ -1,7 +1,8 @@
 """The driver's side of an agent's port: jobs running in a machine and their answers."""
-import marshal
 import threading
 import time
+
+import frames
 
 
 class MachineLost(Exception):
@@ -39,11 +40,10 @@ class Channel:
         stream = self._socket.makefile("rb")
         try:
             while True:
-                head = stream.read(4)
-                data = stream.read(int.from_bytes(head, "big"))
-                if len(head) < 4 or not data:
+                message = frames.read(stream)
+                if message is None:
                     break
-                self._take(marshal.loads(data))
+                self._take(message)
         except (OSError, ValueError, EOFError):
             pass
         with self._changed:
@@ -70,10 +70,9 @@ class Channel:
             self._changed.notify_all()
 
     def send(self, **message):
-        data = marshal.dumps(message, 2)
         try:
             with self._sending:
-                self._socket.sendall(len(data).to_bytes(4, "big") + data)
+                frames.write(self._socket, **message)
         except OSError as error:
             raise MachineLost(f"{self.name} is not running") from error
 

@@ -13,20 +13,27 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
 import time
 
+import ending
 import guest_setup
-import spec as plan
-from machine import Machine
+from machine import Machine, wait_until
 from network import Network
+from spec import Disk, Spec, from_plan
+
+__all__ = ["Chassis", "Disk", "Spec", "wait_until"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT_RUNS = 10
 
 
+def drop_disks(folder):
+    for image in glob.glob(os.path.join(glob.escape(folder), "*/disk*.img")):
+        os.unlink(image)
+
+
 class Chassis:
-    """`machines`: names of the plan or spec.Machine; `build`: the folder with the programs
+    """`machines`: names of the plan ('mm', 'blade01' …) or Specs; `build`: the folder with the programs
     under test; `root`: where kernel and logs go; `env`: for every command in every machine."""
 
     def __init__(self, machines, build=None, root=None, env=None, say=None):
@@ -34,7 +41,7 @@ class Chassis:
         self.build = os.path.abspath(build or os.path.join(self.top, "build", "release"))
         self.root = os.path.abspath(root or os.path.join(self.top, "build", "chassis"))
         self.env = {"DRIVEBAY_TOP": self.top, "DRIVEBAY_BUILD": self.build, **(env or {})}
-        self.specs = [plan.machine(one) for one in machines]
+        self.specs = [from_plan(one) for one in machines]
         self.say = say or (lambda text: None)
         self.kernel = os.path.join(self.root, "kernel")
         self.machines = {}
@@ -59,6 +66,7 @@ class Chassis:
         self.close()
 
     def _start(self):
+        ending.on_signals()
         subprocess.run([os.path.join(HERE, "kernel.sh"), self.root], check=True)
         self._make_folder()
         self.network = Network(os.path.join(self.folder, "switch.log"))
@@ -74,8 +82,13 @@ class Chassis:
                 target.write(os.path.join(HERE, "agent.py") + "\n")
             self._make_disks(one, folder)
             self.machines[one.name] = Machine(self, one, index, folder)
+        self.boot()
+
+    def boot(self):
+        """Powers on every machine that does not run, all at once, and waits for them."""
         for machine in self:
-            machine.power_on()
+            if not machine.running:
+                machine.power_on()
         end = time.monotonic() + 60 + 20 * len(self.specs)
         for machine in self:
             machine.wait_ready(max(1, end - time.monotonic()))
@@ -83,9 +96,12 @@ class Chassis:
     def _make_folder(self):
         runs = os.path.join(self.root, "run")
         os.makedirs(runs, exist_ok=True)
-        for old in sorted(glob.glob(os.path.join(runs, "2*")))[:-KEPT_RUNS]:
-            if not os.path.exists(f"/proc/{old.rsplit('-', 1)[1]}"):
-                shutil.rmtree(old, ignore_errors=True)
+        ended = [old for old in sorted(glob.glob(os.path.join(glob.escape(runs), "2*-*-*-*")))
+                 if not os.path.exists(f"/proc/{old.rsplit('-', 1)[1]}")]
+        for old in ended[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+        for old in ended:
+            drop_disks(old)     # of a run that could not do it itself
         number = 0
         while True:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{number}-{os.getpid()}"
@@ -111,13 +127,14 @@ class Chassis:
 
     def close(self):
         """Ends every process of this chassis and drops the disks; safe to call again."""
-        for machine in self:
-            machine.kill()
-        if self.network:
-            self.network.close()
-            self.network = None
-        for image in glob.glob(os.path.join(glob.escape(self.folder or "/nowhere"), "*/disk*.img")):
-            os.unlink(image)
+        with ending.uninterrupted():
+            for machine in self:
+                machine.kill()
+            if self.network:
+                self.network.close()
+                self.network = None
+            if self.folder:
+                drop_disks(self.folder)
 
     def path(self, program):
         """A program of the build under test, at the same path in every machine."""

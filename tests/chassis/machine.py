@@ -80,19 +80,30 @@ class Machine:
         self._chassis, self.spec, self.index, self.folder = chassis, spec, index, folder
         self.name = spec.name
         self.qemu = self.channel = None
+        self.processes = []         # what `start` started since the last boot
         self.booted_in = None       # seconds from start to the agent's first word
+
+    @property
+    def address(self):
+        """Its address on the management network, or on the only one it has."""
+        return next(iter(self.spec.addresses.values()))
 
     # --- power
 
     def power_on(self):
         """Starts booting; `wait_ready` waits for it."""
-        if self.qemu and self.qemu.running():
+        if self.running:
             raise RuntimeError(f"{self.name} is running already")
         ports = {segment: self._chassis.network.cable(segment, self.name)
                  for segment in self.spec.addresses}
-        self._started = time.monotonic()
+        self.booted_in, self._started = None, time.monotonic()
+        self.processes = []
         self.qemu = Qemu(self.spec, self.index, self.folder, self._chassis.kernel, ports)
         self.channel = Channel(self.name, self.qemu.agent)
+
+    @property
+    def running(self):
+        return bool(self.qemu and self.qemu.running())
 
     def wait_ready(self, timeout=60):
         if not self.channel.wait(lambda: self.channel.ready, timeout):
@@ -100,7 +111,6 @@ class Machine:
         self.booted_in = self.booted_in or time.monotonic() - self._started
 
     def boot(self, timeout=60):
-        self.booted_in = None
         self.power_on()
         self.wait_ready(timeout)
 
@@ -165,7 +175,9 @@ class Machine:
         job = self.popen(command, log=f"/run/chassis/{name}.log", **how)
         if not self.channel.wait(lambda: job.pid or job.done, 20):
             raise Timeout(f"{self.name}: {name} was not started in 20 s")
-        return Process(self, name, job, os.path.join(self.folder, f"{name}.log"))
+        process = Process(self, name, job, os.path.join(self.folder, f"{name}.log"))
+        self.processes.append(process)
+        return process
 
     def signal(self, pid, signum=signal.SIGTERM):
         """To the process group of something that run or start started."""

@@ -8,9 +8,11 @@ import socket
 import subprocess
 
 import guest_setup
+import tsc
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+TSC_KHZ = tsc.khz()
 
 
 def end_with(parent):
@@ -62,7 +64,8 @@ class Qemu:
             "-serial", f"file:{os.path.join(folder, 'console.log')}",
             "-kernel", f"{kernel}/vmlinux", "-initrd", f"{kernel}/initrd",
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable "
-                       "no_timer_check cryptomgr.notests audit=0",
+                       "no_timer_check cryptomgr.notests audit=0"
+                       + (f" tsc_early_khz={TSC_KHZ}" if TSC_KHZ else ""),
             "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
             "-fsdev", f"local,id=share,path={escape(folder)},security_model=none",

@@ -11,12 +11,12 @@ ADDRESSES = {
     "desk": {"mgmt": "10.77.0.90"},
 }
 
-# Loaded by what a machine does, because each module costs emulated time at boot.
+# Loaded by what a machine has, because each module costs emulated time at boot. File
+# systems and character sets are not here: the kernel loads them when they are mounted.
 MODULES = {
-    "common": ["virtio_net", "virtio_rng", "af_packet", "fuse"],
-    "disk": ["virtio_blk", "ext4"],
-    "usb": ["libcomposite", "usb_f_mass_storage", "usb-storage", "sd_mod", "sr_mod",
-            "ext4", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"],
+    "common": ["virtio_net", "fuse"],
+    "disk": ["virtio_blk"],
+    "usb": ["libcomposite", "usb_f_mass_storage", "usb-storage", "sd_mod", "sr_mod"],
 }
 
 
@@ -36,8 +36,8 @@ class Disk:
 
 
 @dataclasses.dataclass
-class Machine:
-    """`udcs`: how many dummy_hcd device ports (each wired to a host port of the same kernel).
+class Spec:
+    """A machine. `udcs`: how many dummy_hcd device ports (each wired to a host port of the same kernel).
 
     `poll_msecs`: how often this host looks for a changed medium; udev sets 2000, without
     udev the kernel never looks. `cpus`: emulated processors.
@@ -76,15 +76,15 @@ def address_of(name):
     raise ValueError(f"machine '{name}' is not in the plan: give it addresses")
 
 
-def machine(spec):
-    """A Machine from a name ('mm', 'store', 'desk', 'blade01' …) or a Machine as it is."""
-    if isinstance(spec, Machine):
-        return spec
-    if re.fullmatch(r"blade\d\d", spec):
-        return Machine(spec, udcs=1)
-    if spec in ("mm", "store"):
-        return Machine(spec, disks=[Disk(mount="/data")])
-    return Machine(spec)
+def from_plan(one):
+    """A Spec from a name ('mm', 'store', 'desk', 'blade01' …), or a Spec as it is."""
+    if isinstance(one, Spec):
+        return one
+    if re.fullmatch(r"blade\d\d", one):
+        return Spec(one, udcs=1)
+    if one in ("mm", "store"):
+        return Spec(one, disks=[Disk(mount="/data")])
+    return Spec(one)
 
 
 def hosts_file(machines):

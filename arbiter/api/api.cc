@@ -1,0 +1,95 @@
+#include "arbiter/api/api.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "arbiter/api/respond.h"
+#include "arbiter/api/rights.h"
+#include "arbiter/api/status_report.h"
+#include "lib/base/log.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+constexpr std::uint64_t longest_wait_ms = 3600 * 1000;
+
+// Nothing for a path that is not below /v1.
+std::optional<std::vector<std::string>> split_path(const std::string& path) {
+    std::vector<std::string> parts;
+    for (std::size_t start = 1; start <= path.size();) {
+        const std::size_t end = std::min(path.find('/', start), path.size());
+        parts.push_back(path.substr(start, end - start));
+        start = end + 1;
+    }
+    if (parts.empty() || parts.front() != "v1") {
+        return std::nullopt;
+    }
+    parts.erase(parts.begin());
+    return parts;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> query_number(const rpc::Request& request, const std::string& key, std::uint64_t otherwise) {
+    const auto found = request.query.find(key);
+    if (found == request.query.end()) {
+        return otherwise;
+    }
+    std::uint64_t value = 0;
+    const char* const end = found->second.data() + found->second.size();
+    const auto parsed = std::from_chars(found->second.data(), end, value);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
+        return std::nullopt;
+    }
+    return value;
+}
+
+std::optional<Duration> query_wait(const rpc::Request& request) {
+    const auto wait = query_number(request, "wait_ms", 0);
+    if (!wait) {
+        return std::nullopt;
+    }
+    return std::chrono::milliseconds(std::min(*wait, longest_wait_ms));
+}
+
+rpc::Response no_such_method(const rpc::Request& request) {
+    return refused({405, fmt::format("{} cannot be asked of {}", request.method, request.path)});
+}
+
+void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
+    const auto parts = split_path(request.path);
+    const Verb verb = request.method == "GET" ? Verb::look : Verb::operate;
+    if (!may(request.peer, verb)) {
+        reply(refused({403, fmt::format("{} may not do that here", request.peer.address)}));
+        return;
+    }
+    if (!parts || parts->empty()) {
+        reply(refused({404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
+        return;
+    }
+    const std::string& topic = parts->front();
+    if (topic == "drives") {
+        drives(request, *parts, reply);
+    } else if (topic == "blades") {
+        blades(request, *parts, reply);
+    } else if (topic == "presentations" || topic == "withdrawals" || topic == "leases") {
+        leases(request, *parts, reply);
+    } else if (topic == "status" && parts->size() == 1) {
+        reply(request.method == "GET" ? answered(report_status(arbiter_.state())) : no_such_method(request));
+    } else if (topic == "events" && parts->size() == 1) {
+        const auto after = query_number(request, "after", 0);
+        const auto wait = query_wait(request);
+        if (request.method != "GET") {
+            reply(no_such_method(request));
+        } else if (!after || !wait) {
+            reply(refused({400, "after and wait_ms must be whole numbers"}));
+        } else {
+            long_poll_.events(*after, *wait, reply);
+        }
+    } else {
+        reply(refused({404, fmt::format("there is nothing at {}", log::quoted(request.path))}));
+    }
+}
+
+}  // namespace drivebay::arbiter

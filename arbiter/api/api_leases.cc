@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "arbiter/api/api.h"
+#include "arbiter/api/lease_report.h"
+#include "arbiter/api/respond.h"
+#include "arbiter/api/status_report.h"
+#include "lib/base/log.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+// The access of a request, or the sentence that refuses it.
+std::variant<Mode, Refusal> read_access(const std::string& text) {
+    if (const auto mode = parse_mode(text)) {
+        return *mode;
+    }
+    if (text == "private" || text == "cluster") {
+        return Refusal{400, fmt::format("{} access does not exist yet; use read or write", text)};
+    }
+    return Refusal{400, fmt::format("access {} is unknown; it is read or write", log::quoted(text))};
+}
+
+std::optional<Policy> read_policy(const std::string& text) {
+    if (text == "queue") {
+        return Policy::queue;
+    }
+    if (text == "no-queue") {
+        return Policy::no_queue;
+    }
+    if (text == "take") {
+        return Policy::take;
+    }
+    if (text == "force") {
+        return Policy::force;
+    }
+    return std::nullopt;
+}
+
+std::optional<Duration> read_deadline(RequestBody& body) {
+    const auto milliseconds = body.number("deadline_ms");
+    return milliseconds ? std::optional<Duration>(std::chrono::milliseconds(*milliseconds)) : std::nullopt;
+}
+
+}  // namespace
+
+void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply) {
+    if (parts.front() != "leases") {
+        auto body = RequestBody::parse(request.body);
+        if (parts.size() != 1 || request.method != "POST") {
+            reply(no_such_method(request));
+        } else if (!body) {
+            reply(refused({400, body.error().message}));
+        } else if (parts.front() == "presentations") {
+            present(*body, reply);
+        } else {
+            withdraw(*body, reply);
+        }
+        return;
+    }
+    if (parts.size() == 1) {
+        reply(request.method == "GET" ? answered({{"leases", report_leases(arbiter_.state())}}) : no_such_method(request));
+        return;
+    }
+    LeaseId id = 0;
+    const std::string& text = parts[1];
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (parts.size() != 2 || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
+        reply(refused({404, fmt::format("there is no lease {}", log::quoted(text))}));
+        return;
+    }
+    if (request.method == "DELETE") {
+        const Actions actions = arbiter_.apply(LeaveQueue{id});
+        const auto found = arbiter_.state().leases.find(id);
+        reply(actions.refusal ? refused(*actions.refusal) : answered(report_lease(arbiter_.state(), found->second)));
+        return;
+    }
+    const auto until = request.query.find("until");
+    const bool until_gone = until != request.query.end() && until->second == "gone";
+    const auto wait = query_wait(request);
+    if (request.method != "GET") {
+        reply(no_such_method(request));
+    } else if (!wait || (until != request.query.end() && !until_gone && until->second != "loaded")) {
+        reply(refused({400, "wait_ms must be a whole number, and until is loaded or gone"}));
+    } else {
+        long_poll_.lease(id, !until_gone, *wait, reply);
+    }
+}
+
+void Api::present(RequestBody& body, const rpc::Reply& reply) {
+    Present request;
+    request.drive = body.text("drive");
+    request.blades = body.names_or_all("blades", request.all);
+    const std::string access = body.text_or("access", "read");
+    const auto slot = body.number("slot");
+    request.slot = slot ? std::optional<int>(static_cast<int>(*slot)) : std::nullopt;
+    const std::string policy = body.text_or("policy", "queue");
+    request.deadline = read_deadline(body);
+    if (body.error()) {
+        reply(refused({400, body.error()->message}));
+        return;
+    }
+    const auto mode = read_access(access);
+    if (const auto* refusal = std::get_if<Refusal>(&mode)) {
+        reply(refused(*refusal));
+        return;
+    }
+    request.access = std::get<Mode>(mode);
+    if (const auto known = read_policy(policy)) {
+        request.policy = *known;
+    } else {
+        reply(refused({400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
+        return;
+    }
+    answer_leases("presentations", arbiter_.apply(request), reply);
+}
+
+void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
+    Withdraw request;
+    request.drive = body.text("drive");
+    request.blades = body.names_or_all("blades", request.all);
+    request.force = body.flag_or("force", false);
+    request.deadline = read_deadline(body);
+    if (body.error()) {
+        reply(refused({400, body.error()->message}));
+        return;
+    }
+    answer_leases("withdrawals", arbiter_.apply(request), reply);
+}
+
+void Api::answer_leases(const char* key, const Actions& actions, const rpc::Reply& reply) {
+    if (actions.refusal) {
+        reply(refused(*actions.refusal));
+        return;
+    }
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const LeaseId id : actions.leases) {
+        list.push_back(report_lease(arbiter_.state(), arbiter_.state().leases.at(id)));
+    }
+    reply(answered({{key, std::move(list)}}));
+}
+
+}  // namespace drivebay::arbiter

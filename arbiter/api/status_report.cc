@@ -1,0 +1,141 @@
+#include "arbiter/api/status_report.h"
+
+#include "arbiter/api/lease_report.h"
+#include "arbiter/core/step.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json report_served(const State& state, const Blade& blade) {
+    protocol::Counters sum;
+    for (const auto& [key, counters] : state.counters) {
+        if (key.second == blade.name) {
+            sum.reads += counters.reads;
+            sum.read_bytes += counters.read_bytes;
+            sum.writes += counters.writes;
+            sum.written_bytes += counters.written_bytes;
+        }
+    }
+    return {{"reads", sum.reads},
+            {"read_bytes", sum.read_bytes},
+            {"writes", sum.writes},
+            {"written_bytes", sum.written_bytes}};
+}
+
+// What holds, or is about to hold, a slot.
+const Lease* lease_of_slot(const State& state, const Blade& blade, int slot) {
+    for (const auto& [id, lease] : state.leases) {
+        if (lease.blade == blade.name && lease.slot == slot &&
+            (lease.state == LeaseState::held || lease.state == LeaseState::revoking)) {
+            return &lease;
+        }
+    }
+    return nullptr;
+}
+
+Json report_slot(const State& state, const Blade& blade, int slot, DriveKind kind) {
+    const auto* observed = observed_slot(blade.observed, slot);
+    const Lease* lease = lease_of_slot(state, blade, slot);
+    Json json;
+    json["slot"] = slot;
+    json["kind"] = to_string(kind);
+    // A blade that is away is told as it was meant to be; what it really has cannot be known.
+    const bool seen = blade.connected && observed;
+    const std::string drive = seen ? observed->drive : lease ? lease->drive : std::string();
+    json["drive"] = drive;
+    json["access"] = !drive.empty() && lease && lease->drive == drive ? std::string(to_string(lease->mode)) : std::string();
+    json["state"] = seen ? protocol::to_string(observed->state) : "offline";
+    json["epoch"] = seen ? observed->epoch : lease ? lease->epoch : 0;
+    json["host_locked"] = seen && observed->host_locked;
+    json["error"] = seen ? observed->error : std::string();
+    return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json report_drive(const State& state, const Drive& drive) {
+    const std::string hindered = hindrance(state, drive.name);
+    const bool failed = drive.observed && drive.observed->state == protocol::DriveState::failed;
+    Json json;
+    json["name"] = drive.name;
+    json["source"] = drive.source;
+    json["kind"] = to_string(drive.kind);
+    json["size"] = drive.size;
+    json["state"] = !state.data_path_online ? "offline"
+                    : failed                ? "failed"
+                    : !drive.observed       ? "opening"
+                    : hindered.empty()      ? "ready"
+                                            : "opening";
+    json["read_only"] = drive.read_only;
+    json["generation"] = drive.generation;
+    const auto epoch = state.epochs.find(drive.name);
+    json["epoch"] = epoch == state.epochs.end() ? 0 : epoch->second;
+    json["block_size"] = drive.observed ? drive.observed->block_size : 0;
+    json["error"] = drive.observed ? drive.observed->error : std::string();
+    return json;
+}
+
+nlohmann::ordered_json report_blade(const State& state, const Blade& blade) {
+    Json slots = Json::array();
+    for (const auto& [slot, kind] : blade.slots) {
+        slots.push_back(report_slot(state, blade, slot, kind));
+    }
+    Json json;
+    json["name"] = blade.name;
+    json["online"] = blade.connected;
+    json["slots"] = std::move(slots);
+    json["session"] = blade.session.empty() ? "none" : blade.live ? "live" : "expired";
+    json["udc"] = blade.observed.udc;
+    json["speed"] = blade.observed.speed;
+    json["served"] = report_served(state, blade);
+    return json;
+}
+
+nlohmann::ordered_json report_leases(const State& state) {
+    Json leases = Json::array();
+    for (const auto& [id, lease] : state.leases) {
+        if (!is_gone(lease)) {
+            leases.push_back(report_lease(state, lease));
+        }
+    }
+    return leases;
+}
+
+nlohmann::ordered_json report_status(const State& state) {
+    Json status;
+    status["drives"] = Json::array();
+    for (const auto& [name, drive] : state.drives) {
+        status["drives"].push_back(report_drive(state, drive));
+    }
+    status["blades"] = Json::array();
+    for (const auto& [name, blade] : state.blades) {
+        status["blades"].push_back(report_blade(state, blade));
+    }
+    status["presentations"] = Json::array();
+    for (const auto& [id, lease] : state.leases) {
+        if (lease.wanted && !is_gone(lease)) {
+            status["presentations"].push_back({{"drive", lease.drive},
+                                               {"blade", lease.blade},
+                                               {"access", to_string(lease.mode)},
+                                               {"slot", lease.slot}});
+        }
+    }
+    status["leases"] = report_leases(state);
+    status["data_path"] = {{"online", state.data_path_online}, {"boot_id", state.data_path_boot_id}};
+    status["term"] = state.term;
+    Json served = Json::array();
+    for (const auto& [key, counters] : state.counters) {
+        served.push_back({{"drive", key.first},
+                          {"blade", key.second},
+                          {"reads", counters.reads},
+                          {"read_bytes", counters.read_bytes},
+                          {"writes", counters.writes},
+                          {"written_bytes", counters.written_bytes}});
+    }
+    status["served"] = std::move(served);
+    return status;
+}
+
+}  // namespace drivebay::arbiter

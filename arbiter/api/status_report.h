@@ -1,0 +1,15 @@
+// `drivebay status --json`, and the parts of it that single requests answer with.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "arbiter/core/lease_core.h"
+
+namespace drivebay::arbiter {
+
+nlohmann::ordered_json report_drive(const State& state, const Drive& drive);
+nlohmann::ordered_json report_blade(const State& state, const Blade& blade);
+nlohmann::ordered_json report_leases(const State& state);
+nlohmann::ordered_json report_status(const State& state);
+
+}  // namespace drivebay::arbiter

@@ -1,0 +1,185 @@
+// What blades say: sessions that live on renewals, and what is really in their slots.
+#include <fmt/format.h>
+
+#include "arbiter/core/refusals.h"
+#include "arbiter/core/step.h"
+
+namespace drivebay::arbiter {
+
+void Step::handle(const BladeArrived& arrived) {
+    const auto& hello = arrived.hello;
+    const auto found = state_.blades.find(hello.blade);
+    if (found == state_.blades.end()) {
+        actions_.refusal = no_such_blade(state_, hello.blade);
+        actions_.refusal->message +=
+            fmt::format(" To make it known, type on the management module: drivebay blade add {}", hello.blade);
+        return;
+    }
+    if (hello.term > state_.term) {
+        refuse(409, fmt::format("{} has heard an arbiter of term {}, and this one is of term {}: its store was lost or rolled "
+                                "back; it goes above that when the data path connects",
+                                hello.blade, hello.term, state_.term));
+        return;
+    }
+    Blade& blade = found->second;
+    const bool first = blade.session.empty();
+    if (!first && blade.boot_id != hello.boot_id) {
+        end_former_boot(blade);
+    }
+    // Of the same boot, but without the id: what gadgetd adopted is still ours to name.
+    if (first || blade.boot_id != hello.boot_id || blade.session != hello.session) {
+        blade.session = arrived.fresh_session;
+        blade.boot_id = hello.boot_id;
+        actions_.changes.blades.insert(blade.name);
+    }
+    if (!blade.connected) {
+        actions_.audit.push_back({.event = "blade-online", .blade = blade.name});
+    }
+    blade.connected = true;
+    blade.live = true;
+    blade.deadline = now_ + state_.timing.ttl;
+    actions_.welcome = protocol::Welcome{
+        blade.session, state_.term, std::chrono::duration_cast<std::chrono::milliseconds>(state_.timing.ttl).count()};
+    for (auto& [id, lease] : state_.leases) {
+        // A blade that could not be asked can be asked now.
+        if (lease.blade == blade.name && lease.state == LeaseState::revoking && lease.drain_owed) {
+            lease.drain_owed = false;
+            lease.deadline = now_ + state_.timing.withdraw_deadline;
+        }
+    }
+    desired_changed(blade.name);
+    observe(blade, hello.observed, false);
+}
+
+void Step::end_former_boot(const Blade& blade) {
+    actions_.audit.push_back({.event = "blade-rebooted", .blade = blade.name});
+    std::vector<LeaseId> held;
+    for (const auto& [id, lease] : state_.leases) {
+        if (lease.blade == blade.name && (lease.state == LeaseState::held || lease.state == LeaseState::revoking)) {
+            held.push_back(id);
+        }
+    }
+    for (const LeaseId id : held) {
+        Lease& lease = state_.leases.at(id);
+        if (lease.wanted) {
+            succeed(lease, lease.mode, false);
+        }
+        fence(lease, lease.ending == Ending::none ? Ending::rebooted : lease.ending,
+              fmt::format("{}'s service processor came back with another boot id: what its host had not written is lost, if "
+                          "there was any",
+                          blade.name));
+    }
+}
+
+void Step::handle(const BladeReported& report) {
+    const auto found = state_.blades.find(report.blade);
+    if (found != state_.blades.end()) {
+        observe(found->second, report.observed, report.observed.version >= first_version(state_.term));
+    }
+}
+
+void Step::handle(const BladeRenewed& renewed) {
+    const auto found = state_.blades.find(renewed.blade);
+    if (found != state_.blades.end()) {
+        found->second.live = true;
+        found->second.deadline = now_ + state_.timing.ttl;
+    }
+}
+
+void Step::handle(const BladeLeft& left) {
+    const auto found = state_.blades.find(left.blade);
+    if (found != state_.blades.end() && found->second.connected) {
+        found->second.connected = false;
+        actions_.audit.push_back({.event = "blade-offline", .blade = left.blade});
+    }
+}
+
+void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool answers_our_version) {
+    const protocol::BladeObserved before = std::exchange(blade.observed, observed);
+    std::map<int, DriveKind> slots;
+    for (const auto& slot : observed.slots) {
+        slots[slot.slot] = slot.kind;
+    }
+    if (!slots.empty() && slots != blade.slots) {
+        blade.slots = std::move(slots);
+        actions_.changes.blades.insert(blade.name);
+    }
+    for (const auto& slot : observed.slots) {
+        const auto* was = observed_slot(before, slot.slot);
+        Lease* lease = slot.drive.empty() ? nullptr : find_by_epoch(state_, slot.drive, blade.name, slot.epoch);
+        const bool loaded = slot.state == protocol::SlotState::loaded || slot.state == protocol::SlotState::offline;
+        if (lease && loaded && !lease->seen_loaded) {
+            lease->seen_loaded = true;
+            changed(*lease);
+            audit("loaded", *lease);
+        }
+        if (slot.state == protocol::SlotState::error && (!was || was->error != slot.error)) {
+            actions_.audit.push_back({.event = "slot-error",
+                                      .drive = slot.drive,
+                                      .blade = blade.name,
+                                      .epoch = slot.epoch,
+                                      .detail = fmt::format("slot {}: {}", slot.slot, slot.error)});
+        }
+        if (!slot.last) {
+            continue;
+        }
+        Lease* ended = find_by_epoch(state_, slot.last->drive, blade.name, slot.last->epoch);
+        if (ended && is_active(*ended)) {
+            released(*ended, *slot.last);
+        } else if (ended && (!was || was->last != slot.last)) {
+            report_loss(*ended, *slot.last);
+        }
+    }
+    if (!answers_our_version) {
+        return;
+    }
+    std::vector<LeaseId> never_loaded;
+    for (const auto& [id, lease] : state_.leases) {
+        if (lease.blade == blade.name && lease.state == LeaseState::revoking && !lease.seen_loaded &&
+            observed.version >= lease.asked_version && !is_in_its_slot(observed, lease)) {
+            never_loaded.push_back(id);
+        }
+    }
+    for (const LeaseId id : never_loaded) {
+        Lease& lease = state_.leases.at(id);
+        fence(lease, lease.ending, "no host ever had it");
+    }
+}
+
+void Step::report_loss(const Lease& lease, const protocol::LastMedium& last) {
+    if (last.outcome == protocol::Outcome::lost) {
+        audit("lost", lease, "the blade lost writes that it had taken from its host and not yet passed on");
+    } else if (last.outcome == protocol::Outcome::unknown && lease.mode == Mode::write) {
+        audit("loss-unknown", lease, "the blade could not tell whether all that its host wrote has arrived");
+    }
+}
+
+void Step::released(Lease& lease, const protocol::LastMedium& last) {
+    std::string outcome = fmt::format("put out{}; {}", last.by_host ? " by the host" : "",
+                                      last.outcome == protocol::Outcome::drained ? "all that was written is on the drive"
+                                      : last.outcome == protocol::Outcome::lost
+                                          ? "writes of its host were lost"
+                                          : "whether all its host's writes arrived is unknown");
+    report_loss(lease, last);
+    if (last.by_host) {
+        audit("ejected-by-host", lease, outcome);
+        // A host's eject consumes the presentation. What an operator asked for after it was presented (other access, or
+        // again after a withdrawal) is a wish of its own and stays.
+        if (lease.successor != 0 && lease.ending == Ending::refreshed) {
+            Lease& next = state_.leases.at(lease.successor);
+            if (next.state == LeaseState::waiting) {
+                end_waiter(next, Ending::ejected, "the host put it out");
+            }
+        }
+        fence(lease, lease.ending == Ending::none ? Ending::ejected : lease.ending, outcome);
+        return;
+    }
+    if (lease.state == LeaseState::revoking) {
+        fence(lease, lease.ending, outcome);
+        return;
+    }
+    succeed(lease, lease.mode, false);
+    fence(lease, Ending::dropped, outcome);
+}
+
+}  // namespace drivebay::arbiter

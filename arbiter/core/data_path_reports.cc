@@ -1,0 +1,178 @@
+// What the data path says: which epochs it admits, which it has ended, and how high it has ever gone.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "arbiter/core/step.h"
+#include "lib/base/names.h"
+
+namespace drivebay::arbiter {
+
+void Step::raise_floor(const std::string& drive, Epoch floor) {
+    Epoch& epoch = state_.epochs[drive];
+    if (epoch < floor) {
+        actions_.audit.push_back({.event = "epochs-raised",
+                                  .drive = drive,
+                                  .epoch = floor,
+                                  .detail = "the data path has seen higher epochs: the arbiter's store was lost or rolled back"});
+        epoch = floor;
+        actions_.changes.epochs.insert(drive);
+    }
+}
+
+void Step::handle(const DataPathArrived& arrived) {
+    const auto& hello = arrived.hello;
+    state_.data_path_online = true;
+    state_.data_path_boot_id = hello.boot_id;
+    actions_.audit.push_back({.event = "data-path-online"});
+    if (hello.term > state_.term) {
+        state_.term = hello.term + 1;
+        actions_.changes.term = true;
+        actions_.audit.push_back({.event = "term-raised", .detail = fmt::format("to {}", state_.term)});
+        state_.table_version = std::max(state_.table_version, first_version(state_.term));
+        for (auto& [name, blade] : state_.blades) {
+            blade.version = std::max(blade.version, first_version(state_.term));
+            desired_changed(name);
+        }
+    }
+    for (const auto& [drive, floor] : hello.floors) {
+        raise_floor(drive, floor);
+    }
+    state_.strays.clear();
+    const auto stray = [this](const std::string& drive, const std::string& blade, Epoch epoch, Mode mode) {
+        raise_floor(drive, epoch);
+        state_.strays[{drive, blade, epoch}] = mode;
+        actions_.audit.push_back({.event = "stray-admission",
+                                  .drive = drive,
+                                  .blade = blade,
+                                  .epoch = epoch,
+                                  .mode = std::string(to_string(mode)),
+                                  .detail = "the data path admits what no lease stands for; it is fenced"});
+    };
+    for (const Admission& admission : hello.admitted) {
+        Lease* lease = find_by_epoch(state_, admission.drive, admission.blade, admission.epoch);
+        if (!lease) {
+            stray(admission.drive, admission.blade, admission.epoch, admission.mode);
+        } else if (lease->state == LeaseState::granted) {
+            lease->state = LeaseState::held;
+            changed(*lease);
+            desired_changed(lease->blade);
+            audit("held", *lease);
+        }
+    }
+    const auto still_open = [&hello](const Lease& lease) {
+        return std::find(hello.local.begin(), hello.local.end(), protocol::LocalUse{lease.drive, lease.epoch}) !=
+               hello.local.end();
+    };
+    for (auto& [id, lease] : state_.leases) {
+        if (is_local(lease) && is_active(lease) && !still_open(lease)) {
+            lease.ending = Ending::closed;
+            audit("closed", lease, "the data path no longer holds it");
+            finish(lease);
+        }
+    }
+    for (const auto& use : hello.local) {
+        const std::string blade(local_blade);
+        if (!find_by_epoch(state_, use.drive, blade, use.epoch)) {
+            stray(use.drive, blade, use.epoch, Mode::write);
+        }
+    }
+    for (auto& [name, drive] : state_.drives) {
+        drive.observed.reset();
+    }
+    table_changed();
+}
+
+void Step::handle(const DataPathReported& report) {
+    const auto& observed = report.observed;
+    for (const auto& seen : observed.drives) {
+        const auto found = state_.drives.find(seen.name);
+        if (found == state_.drives.end()) {
+            continue;
+        }
+        Drive& drive = found->second;
+        if (drive.observed && drive.observed->generation > seen.generation) {
+            continue;
+        }
+        const bool was_ready = !drive.observed || drive.observed->state == protocol::DriveState::ready;
+        const bool ready = seen.state == protocol::DriveState::ready;
+        if (was_ready != ready) {
+            actions_.audit.push_back(
+                {.event = ready ? "drive-ready" : "drive-failed", .drive = seen.name, .detail = seen.error});
+        }
+        drive.observed = seen;
+        if (ready && seen.generation == drive.generation && seen.size != 0 && seen.size != drive.size) {
+            drive.size = seen.size;
+            actions_.changes.drives.insert(seen.name);
+        }
+    }
+    for (auto& [id, lease] : state_.leases) {
+        if (is_local(lease) || !is_active(lease)) {
+            continue;
+        }
+        const bool admitted = std::find(observed.admitted.begin(), observed.admitted.end(),
+                                        Admission{lease.drive, lease.blade, lease.mode, lease.epoch}) != observed.admitted.end();
+        if (admitted) {
+            lease.unadmitted_since.reset();
+            if (lease.state == LeaseState::granted) {
+                lease.state = LeaseState::held;
+                changed(lease);
+                desired_changed(lease.blade);
+                audit("held", lease);
+            }
+        } else if (observed.version == state_.table_version && hindrance(state_, lease.drive).empty()) {
+            lease.unadmitted_since = lease.unadmitted_since.value_or(now_);
+        } else {
+            lease.unadmitted_since.reset();
+        }
+    }
+    for (const auto& fenced : observed.fenced) {
+        if (state_.strays.erase({fenced.drive, fenced.blade, fenced.epoch}) > 0) {
+            table_changed();
+        }
+        Lease* lease = find_by_epoch(state_, fenced.drive, fenced.blade, fenced.epoch);
+        if (!lease || lease->state != LeaseState::fencing) {
+            continue;
+        }
+        if (!fenced.flushed && !fenced.error.empty()) {
+            audit("flush-failed", *lease, fenced.error);
+            lease->outcome += fmt::format(" (the drive could not be flushed: {})", fenced.error);
+        }
+        audit("fenced", *lease, lease->outcome);
+        finish(*lease);
+        table_changed();
+    }
+    for (const auto& counters : observed.counters) {
+        state_.counters[{counters.drive, counters.blade}] = counters;
+    }
+}
+
+void Step::handle(const DataPathLeft&) {
+    if (state_.data_path_online) {
+        state_.data_path_online = false;
+        actions_.audit.push_back({.event = "data-path-offline"});
+        for (auto& [id, lease] : state_.leases) {
+            lease.unadmitted_since.reset();
+        }
+    }
+}
+
+// A ready drive whose data path still does not admit an epoch never will: it has seen that epoch end.
+void Step::requeue_unadmitted() {
+    std::vector<LeaseId> due;
+    for (const auto& [id, lease] : state_.leases) {
+        if (is_active(lease) && lease.unadmitted_since && now_ >= *lease.unadmitted_since + state_.timing.admit_patience) {
+            due.push_back(id);
+        }
+    }
+    for (const LeaseId id : due) {
+        Lease& lease = state_.leases.at(id);
+        if (lease.wanted) {
+            succeed(lease, lease.mode, true);
+        }
+        fence(lease, lease.ending == Ending::none ? Ending::unadmitted : lease.ending,
+              "the data path does not admit its epoch");
+    }
+}
+
+}  // namespace drivebay::arbiter

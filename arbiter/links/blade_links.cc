@@ -1,0 +1,138 @@
+#include "arbiter/links/blade_links.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <nlohmann/json.hpp>
+
+#include "arbiter/core/desired_state.h"
+#include "lib/base/log.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+std::string fresh_session() {
+    unsigned char bytes[16] = {};
+    // Up to 256 bytes are never interrupted nor cut short once the pool is ready (getrandom(2)).
+    (void)!::getrandom(bytes, sizeof bytes, 0);
+    std::string id;
+    for (const unsigned char byte : bytes) {
+        id += fmt::format("{:02x}", byte);
+    }
+    return id;
+}
+
+}  // namespace
+
+BladeLinks::~BladeLinks() {
+    for (auto& [channel, link] : links_) {
+        channel->on_message = nullptr;
+        channel->on_close = nullptr;
+    }
+}
+
+void BladeLinks::accept(std::shared_ptr<rpc::Channel> channel) {
+    auto link = std::make_shared<Link>();
+    link->channel = channel;
+    links_[channel.get()] = link;
+    const std::weak_ptr<Link> weak = link;
+    channel->on_message = [this, weak](const nlohmann::json& json) {
+        if (const auto alive = weak.lock()) {
+            receive(alive, json);
+        }
+    };
+    channel->on_close = [this, weak](const std::string& reason) {
+        if (const auto alive = weak.lock()) {
+            left(alive, reason);
+        }
+    };
+}
+
+void BladeLinks::receive(const std::shared_ptr<Link>& link, const nlohmann::json& json) {
+    auto message = protocol::decode(json, protocol::Side::blade);
+    if (!message) {
+        link->channel->close(message.error().message);
+        return;
+    }
+    if (const auto* hello = std::get_if<protocol::BladeHello>(&*message)) {
+        say_hello(link, *hello);
+        return;
+    }
+    const auto current = by_blade_.find(link->blade);
+    if (link->blade.empty() || current == by_blade_.end() || current->second != link) {
+        link->channel->close("a link begins with hello");
+        return;
+    }
+    if (const auto* observed = std::get_if<protocol::BladeObserved>(&*message)) {
+        arbiter_.apply(BladeReported{link->blade, *observed});
+    } else if (const auto* renew = std::get_if<protocol::Renew>(&*message)) {
+        arbiter_.apply(BladeRenewed{link->blade});
+        const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(arbiter_.state().timing.ttl);
+        link->channel->send(protocol::encode(protocol::Renewed{renew->seq, ttl.count()}));
+    } else {
+        link->channel->close("that message does not belong on a blade's link");
+    }
+}
+
+void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::BladeHello& hello) {
+    if (hello.protocol != 1) {
+        refuse(link, fmt::format("protocol {} is not understood here, only 1; install the same drivebay on both sides",
+                                 hello.protocol));
+        return;
+    }
+    greeting_ = link;
+    greeting_blade_ = hello.blade;
+    const Actions actions = arbiter_.apply(BladeArrived{hello, fresh_session()});
+    greeting_.reset();
+    if (actions.refusal) {
+        log::notice("a blade was refused",
+                    {{"blade", hello.blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
+        refuse(link, actions.refusal->message);
+    }
+}
+
+void BladeLinks::refuse(const std::shared_ptr<Link>& link, const std::string& reason) {
+    link->channel->send(protocol::encode(protocol::Refused{reason}));
+    link->channel->close(reason);
+}
+
+void BladeLinks::told(const Actions& actions) {
+    if (actions.welcome && greeting_) {
+        const auto former = by_blade_.find(greeting_blade_);
+        const std::shared_ptr<Link> replaced =
+            former != by_blade_.end() && former->second != greeting_ ? former->second : nullptr;
+        greeting_->blade = greeting_blade_;
+        by_blade_[greeting_blade_] = greeting_;
+        if (replaced) {
+            replaced->channel->close("a newer link of this blade has taken its place");
+        }
+        log::info("blade connected", {{"blade", greeting_blade_}, {"peer", greeting_->channel->peer().address}});
+        greeting_->channel->send(protocol::encode(*actions.welcome));
+    }
+    for (const std::string& blade : actions.desired) {
+        const auto link = by_blade_.find(blade);
+        if (link != by_blade_.end() && arbiter_.state().blades.contains(blade)) {
+            link->second->channel->send(protocol::encode(desired_state(arbiter_.state(), blade)));
+        }
+    }
+    for (const std::string& blade : actions.dropped_blades) {
+        if (const auto link = by_blade_.find(blade); link != by_blade_.end()) {
+            const auto dropped = link->second;
+            by_blade_.erase(link);
+            refuse(dropped, fmt::format("blade {} was removed", blade));
+        }
+    }
+}
+
+void BladeLinks::left(const std::shared_ptr<Link>& link, const std::string& reason) {
+    links_.erase(link->channel.get());
+    const auto current = by_blade_.find(link->blade);
+    if (current != by_blade_.end() && current->second == link) {
+        log::info("blade disconnected", {{"blade", link->blade}, {"reason", reason}});
+        by_blade_.erase(current);
+        arbiter_.apply(BladeLeft{link->blade});
+    }
+}
+
+}  // namespace drivebay::arbiter

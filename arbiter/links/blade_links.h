@@ -1,0 +1,39 @@
+// The WebSockets of the blades (/v1/link/blade): desired states out, observed states in.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "arbiter/arbiter.h"
+#include "lib/rpc/channel.h"
+
+namespace drivebay::arbiter {
+
+class BladeLinks : public Audience {
+public:
+    explicit BladeLinks(Arbiter& arbiter) : arbiter_(arbiter) {}
+    ~BladeLinks() override;
+
+    // A new link; who is behind it is known from its hello.
+    void accept(std::shared_ptr<rpc::Channel> channel);
+    void told(const Actions& actions) override;
+
+private:
+    struct Link {
+        std::shared_ptr<rpc::Channel> channel;
+        std::string blade;  // empty until its hello was accepted
+    };
+    void receive(const std::shared_ptr<Link>& link, const nlohmann::json& json);
+    void say_hello(const std::shared_ptr<Link>& link, const protocol::BladeHello& hello);
+    void refuse(const std::shared_ptr<Link>& link, const std::string& reason);
+    void left(const std::shared_ptr<Link>& link, const std::string& reason);
+
+    Arbiter& arbiter_;
+    std::map<rpc::Channel*, std::shared_ptr<Link>> links_;
+    std::map<std::string, std::shared_ptr<Link>> by_blade_;
+    std::shared_ptr<Link> greeting_;  // whose hello is being applied
+    std::string greeting_blade_;
+};
+
+}  // namespace drivebay::arbiter

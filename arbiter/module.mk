@@ -1,0 +1,33 @@
+arbiter_SOURCES := \
+	arbiter/api/api.cc \
+	arbiter/api/api_blades.cc \
+	arbiter/api/api_drives.cc \
+	arbiter/api/api_leases.cc \
+	arbiter/api/lease_report.cc \
+	arbiter/api/long_poll.cc \
+	arbiter/api/request_body.cc \
+	arbiter/api/rights.cc \
+	arbiter/api/status_report.cc \
+	arbiter/arbiter.cc \
+	arbiter/core/blade_sessions.cc \
+	arbiter/core/data_path_reports.cc \
+	arbiter/core/desired_state.cc \
+	arbiter/core/inventory.cc \
+	arbiter/core/lease_endings.cc \
+	arbiter/core/lease_queue.cc \
+	arbiter/core/lease_table.cc \
+	arbiter/core/local_leases.cc \
+	arbiter/core/name_hints.cc \
+	arbiter/core/presenting.cc \
+	arbiter/core/refusals.cc \
+	arbiter/core/slot_choice.cc \
+	arbiter/core/step.cc \
+	arbiter/event_log.cc \
+	arbiter/links/blade_links.cc \
+	arbiter/links/data_path_link.cc \
+	arbiter/settings.cc \
+	arbiter/store/sqlite_store.cc
+
+drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
+
+arbiter_TESTS :=

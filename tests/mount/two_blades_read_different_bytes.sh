@@ -1,0 +1,23 @@
+#!/bin/bash
+# A3, natively: two blades read one image at once, the same bytes, and the management module served at least as many.
+. "$(dirname "$0")/kit.sh"
+start_chain blade01 blade02
+make_image "$images/install.img" 64M
+sum=$(sha256sum <"$images/install.img")
+expect 0 "" drivebay drive add install --source "$images/install.img" --read-only
+expect 0 "" drivebay present install --to all
+served() {
+    curl -s --unix-socket /run/drivebay/fusefs.sock http://localhost/v1/status |
+        jq -e --arg blade "$1" --argjson least "$2" '[.views[] | select(.blade == $blade) | .read_bytes] | add >= $least' >/dev/null
+}
+for blade in blade01 blade02; do
+    sha256sum <"/srv/$blade/install" >"$work/sum-$blade" &
+    readers+=($!)
+done
+for reader in "${readers[@]}"; do
+    wait "$reader" || fail "a reader failed"
+done
+for blade in blade01 blade02; do
+    [ "$(cat "$work/sum-$blade")" = "$sum" ] || fail "$blade read other bytes"
+    until_true 5 "the counter of $blade tells of the bytes" served "$blade" 67108864
+done

@@ -1,0 +1,67 @@
+#include "gadgetd/drain_client.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "lib/rpc/client.h"
+
+namespace drivebay::gadgetd {
+
+namespace {
+
+using nlohmann::json;
+using protocol::Outcome;
+using Kind = DrainAnswer::Kind;
+
+}  // namespace
+
+DrainAnswer DrainClient::drain(const std::string& drive, Epoch epoch, Duration limit) const {
+    json question{{"drive", drive}, {"blade", blade_}, {"epoch", epoch}};
+    Result<rpc::Response> response = rpc::call(endpoint_, "POST", "/v1/drain", question.dump(), limit);
+    if (!response) {
+        Kind kind = response.error().code == ETIMEDOUT ? Kind::busy : Kind::unreachable;
+        return {kind, Outcome::unknown, response.error().message};
+    }
+    try {
+        json answer = json::parse(response->body);
+        if (response->status != 200) {
+            return {Kind::unreachable, Outcome::unknown,
+                    answer.value("error", fmt::format("HTTP status {}", response->status))};
+        }
+        for (Outcome outcome : {Outcome::drained, Outcome::lost, Outcome::unknown}) {
+            if (answer.at("outcome") == protocol::to_string(outcome)) {
+                return {Kind::answered, outcome, answer.value("error", "")};
+            }
+        }
+        return {Kind::unreachable, Outcome::unknown, "drivebayfs answered with an outcome that is none"};
+    } catch (const json::exception& failure) {
+        return {Kind::unreachable, Outcome::unknown,
+                fmt::format("drivebayfs answered what is no answer: {}", failure.what())};
+    }
+}
+
+Result<SourceStates> DrainClient::sources(Duration limit) const {
+    Result<rpc::Response> response = rpc::call(endpoint_, "GET", "/v1/status", "", limit);
+    if (!response) {
+        return response.error();
+    }
+    SourceStates states;
+    try {
+        for (const json& view : json::parse(response->body).at("views")) {
+            if (std::string blade = view.value("blade", ""); !blade.empty() && blade != blade_) {
+                continue;
+            }
+            const std::string state = view.at("state");
+            states[{view.at("drive"), view.at("epoch")}] = state == "ended"     ? SourceState::ended
+                                                           : state == "offline" ? SourceState::offline
+                                                                                : SourceState::online;
+        }
+    } catch (const json::exception& failure) {
+        return Error{EPROTO, fmt::format("drivebayfs answered what is no status: {}", failure.what())};
+    }
+    return states;
+}
+
+}  // namespace drivebay::gadgetd

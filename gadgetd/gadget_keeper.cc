@@ -1,0 +1,193 @@
+#include "gadgetd/gadget_keeper.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+namespace drivebay::gadgetd {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration surroundings_interval = 500ms;
+constexpr Duration status_limit = 2s;
+
+}  // namespace
+
+GadgetKeeper::GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, const GadgetTree& tree)
+    : reactor_(reactor),
+      settings_(settings),
+      gadget_folder_(tree.folder),
+      udc_class_(settings.shape().udc_class),
+      journal_(settings.run_dir, kernel_boot_id()),
+      drains_(settings.drivebayfs_endpoint(), settings.blade),
+      surroundings_(reactor, "surroundings"),
+      controller_(read_controller(tree.folder, udc_class_)),
+      tick_(reactor),
+      look_(reactor) {
+    plan_.limits = settings.limits();
+    plan_.mount = settings.mount;
+    for (int slot = 0; slot < static_cast<int>(tree.slots.size()); ++slot) {
+        Result<JournalEntry> entry = journal_.load(slot);
+        if (!entry) {
+            log::error("a slot's journal cannot be read; what the slot held before is not known",
+                       {{"slot", slot}, {"error", entry.error().message}});
+        }
+        add_slot(plan_, slot, tree.slots[static_cast<std::size_t>(slot)], entry ? *entry : JournalEntry{});
+        hands_.emplace(slot, SlotHands{Lun(tree.lun_folder(slot), settings.mount),
+                                       std::make_unique<SlotWorker>(reactor, fmt::format("slot{}", slot))});
+    }
+    feed(Tick{});
+    look_around();
+}
+
+void GadgetKeeper::feed(const GadgetEvent& event) {
+    for (const GadgetAction& action : step(plan_, BootClock::now(), event)) {
+        std::visit([this](const auto& one) { perform(one); }, action);
+    }
+    if (std::optional<Instant> next = next_deadline(plan_)) {
+        tick_.set(std::max<Duration>(*next - BootClock::now(), Duration{0}), [this] { feed(Tick{}); });
+    }
+    if (!session_ && all_seen(plan_)) {
+        ArbiterSession::Callbacks callbacks;
+        callbacks.observe = [this] {
+            // The hello carries it, and with a new link the versions count anew.
+            feed(LinkBegan{});
+            told_ = observe();
+            return *told_;
+        };
+        callbacks.on_begin = [this] { tell(false); };
+        callbacks.on_desired = [this](const protocol::Desired& desired) {
+            feed(DesiredArrived{desired});
+            tell(true);
+        };
+        session_ = std::make_unique<ArbiterSession>(reactor_, settings_.arbiter_endpoint(), settings_.blade,
+                                                    settings_.run_dir, std::move(callbacks));
+    }
+    tell(false);
+}
+
+void GadgetKeeper::perform(const Record& action) {
+    Status saved = journal_.save(action.slot, action.entry);
+    unrecorded_.erase(action.slot);
+    if (!saved) {
+        log::error("a slot's journal cannot be written", {{"slot", action.slot}, {"error", saved.error().message}});
+        if (action.entry.phase == JournalEntry::Phase::inserting) {
+            unrecorded_.emplace(action.slot, saved.error());
+        }
+    }
+    if (action.entry.phase == JournalEntry::Phase::leaving) {
+        log::notice("the medium left its slot", {{"slot", action.slot},
+                                                 {"drive", action.entry.medium.drive},
+                                                 {"epoch", action.entry.medium.epoch},
+                                                 {"by_host", action.entry.by_host}});
+    }
+    if (action.entry.last && action.entry.last != released_[action.slot]) {
+        const protocol::LastMedium& last = released_[action.slot] = *action.entry.last;
+        log::write(last.outcome == protocol::Outcome::drained ? log::Level::notice : log::Level::warning, "released",
+                   {{"slot", action.slot},
+                    {"drive", last.drive},
+                    {"epoch", last.epoch},
+                    {"outcome", protocol::to_string(last.outcome)}});
+    }
+}
+
+void GadgetKeeper::perform(const Inspect& action) {
+    SlotHands& hands = hands_.at(action.slot);
+    hands.worker->submit([this, action, lun = hands.lun]() -> SlotWorker::Continuation {
+        return [this, event = Inspected{action.slot, lun.file()}] { feed(event); };
+    });
+}
+
+void GadgetKeeper::perform(const Insert& action) {
+    SlotHands& hands = hands_.at(action.slot);
+    std::optional<Error> refusal;
+    if (auto found = unrecorded_.find(action.slot); found != unrecorded_.end()) {
+        refusal = Error{found->second.code, fmt::format("{} is not inserted while its record cannot be kept: {}",
+                                                        action.drive, found->second.message)};
+    }
+    hands.worker->submit([this, action, refusal, lun = hands.lun]() -> SlotWorker::Continuation {
+        Status inserted = refusal ? Status(*refusal) : lun.insert(action);
+        Inserted event{action.slot, inserted ? Error{} : inserted.error(), lun.file()};
+        return [this, event, action] {
+            if (event.failure.code == 0) {
+                log::notice("inserted", {{"slot", action.slot}, {"drive", action.drive}, {"epoch", action.epoch}});
+            } else {
+                log::warning("an insert failed", {{"slot", action.slot},
+                                                  {"drive", action.drive},
+                                                  {"epoch", action.epoch},
+                                                  {"error", event.failure.message}});
+            }
+            feed(event);
+        };
+    });
+}
+
+void GadgetKeeper::perform(const Eject& action) {
+    SlotHands& hands = hands_.at(action.slot);
+    hands.worker->submit([this, action, lun = hands.lun]() -> SlotWorker::Continuation {
+        LunReading before = lun.file();
+        bool was_empty = before.ok() && before->empty();
+        Status ejected = was_empty ? success() : lun.eject(action.force);
+        Ejected event{action.slot, was_empty, ejected ? Error{} : ejected.error(), lun.file()};
+        return [this, event] { feed(event); };
+    });
+}
+
+void GadgetKeeper::perform(const Drain& action) {
+    auto ask = [this, action, drains = drains_]() -> SlotWorker::Continuation {
+        return [this, event = Drained{action.slot, drains.drain(action.drive, action.epoch, action.limit)}] {
+            feed(event);
+        };
+    };
+    auto found = hands_.find(action.slot);
+    (found != hands_.end() ? *found->second.worker : surroundings_).submit(ask);
+}
+
+protocol::BladeObserved GadgetKeeper::observe() const {
+    protocol::BladeObserved report = observed(plan_);
+    report.udc = controller_.state;
+    report.speed = controller_.speed;
+    return report;
+}
+
+void GadgetKeeper::tell(bool even_unchanged) {
+    protocol::BladeObserved report = observe();
+    if (session_ && (even_unchanged || report != told_)) {
+        told_ = report;
+        session_->report(report);
+    }
+}
+
+void GadgetKeeper::look_around() {
+    surroundings_.submit(
+        [this, folder = gadget_folder_, udc_class = udc_class_, drains = drains_]() -> SlotWorker::Continuation {
+            ControllerState controller = read_controller(folder, udc_class);
+            auto sources = drains.sources(status_limit);
+            return [this, controller, sources] { seen_around(controller, sources); };
+        });
+}
+
+void GadgetKeeper::seen_around(const ControllerState& controller, const Result<SourceStates>& sources) {
+    if (controller != controller_) {
+        controller_ = controller;
+        log::info("the USB device controller changed", {{"state", controller.state}, {"speed", controller.speed}});
+    }
+    if (sources.ok() != sources_known_) {
+        sources_known_ = sources.ok();
+        if (sources_known_) {
+            log::notice("drivebayfs answers again");
+        } else {
+            log::warning("drivebayfs does not answer",
+                         {{"socket", settings_.drivebayfs}, {"error", sources.error().message}});
+        }
+    }
+    feed(sources ? GadgetEvent(SourcesSeen{*sources}) : GadgetEvent(Tick{}));
+    look_.set(surroundings_interval, [this] { look_around(); });
+}
+
+}  // namespace drivebay::gadgetd

@@ -1,0 +1,480 @@
+#include "gadgetd/gadget_planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace drivebay::gadgetd {
+
+namespace {
+
+using Phase = JournalEntry::Phase;
+
+std::string medium_name(const std::string& drive, Epoch epoch) {
+    return fmt::format("{}@{}", drive, epoch);
+}
+
+// The kernel shows a file's path as it is mounted now, so a mount that was moved or detached changes its spelling but
+// not its last part.
+bool holds(const std::string& file, const Medium& medium) {
+    std::string name = medium_name(medium.drive, medium.epoch);
+    return file == medium.file || file == name || file.ends_with("/" + name);
+}
+
+std::optional<Medium> parse_medium(const std::string& file, const std::string& mount) {
+    if (!file.starts_with(mount + "/")) {
+        return std::nullopt;
+    }
+    std::optional<DriveReference> reference = parse_drive_reference(file.substr(mount.size() + 1));
+    if (!reference || reference->epoch == 0 || reference->instance != 0) {
+        return std::nullopt;
+    }
+    return Medium{reference->drive, reference->epoch, file};
+}
+
+// Failures that come and go with the network or with the order in which machines start.
+bool may_pass(int code) {
+    switch (code) {
+        case ENOENT:
+        case ENOTCONN:
+        case ECONNABORTED:
+        case EHOSTUNREACH:
+        case ESHUTDOWN:
+        case ETIMEDOUT:
+        case EAGAIN:
+        case EIO: return true;
+        default: return false;
+    }
+}
+
+// Why a drive cannot be shown in a slot of this kind at all. What a LUN is (SCSI device type) was told to the host when
+// it enumerated the gadget, so the slot's kind decides, not the drive's.
+std::optional<Error> misfit(int id, DriveKind kind, const protocol::DesiredSlot& wanted) {
+    if (kind == DriveKind::disk) {
+        return std::nullopt;
+    }
+    if (wanted.kind == DriveKind::disk) {
+        return Error{EINVAL, fmt::format("slot {} is a CD-ROM slot and {} is a disk: present it in a disk slot", id,
+                                         wanted.drive)};
+    }
+    if (wanted.access == Mode::write) {
+        return Error{EROFS, fmt::format("slot {} is a CD-ROM slot: {} can only be read there", id, wanted.drive)};
+    }
+    if (wanted.size > largest_cdrom) {
+        return Error{EFBIG, fmt::format("{} has {} bytes and a USB CD-ROM ends at {}: present it in a disk slot",
+                                        wanted.drive, wanted.size, largest_cdrom)};
+    }
+    return std::nullopt;
+}
+
+class Step {
+public:
+    Step(GadgetPlan& plan, Instant now) : plan_(plan), now_(now) {}
+
+    void take(const LinkBegan&) { plan_.version = 0; }
+    void take(const DesiredArrived& event);
+    void take(const Inspected& event);
+    void take(const Inserted& event);
+    void take(const Ejected& event);
+    void take(const Drained& event);
+    void take(const SourcesSeen& event);
+    void take(const BackingClosed& event);
+    void take(const Tick&) {}
+
+    void plan_all();
+    std::vector<GadgetAction> actions;
+
+private:
+    SlotPlan* finish(int slot);
+    void read_back(int id, SlotPlan& slot, const LunReading& file);
+    void first_look(int id, SlotPlan& slot, const std::string& file);
+    void leave(int id, SlotPlan& slot, Medium medium, bool by_host);
+    void record(int id, SlotPlan& slot, Phase phase, const Medium& medium = {}, bool by_host = false);
+    void fail(SlotPlan& slot, const Error& failure);
+    void settle(SlotPlan& slot);
+    bool released(const std::string& drive, Epoch epoch) const;
+    void plan_slot(int id, SlotPlan& slot);
+    void plan_occupied(int id, SlotPlan& slot);
+    void plan_empty(int id, SlotPlan& slot);
+    void plan_missing(int id, SlotPlan& slot);
+    void begin(SlotPlan& slot, GadgetAction action);
+
+    GadgetPlan& plan_;
+    Instant now_;
+};
+
+void Step::take(const DesiredArrived& event) {
+    const protocol::Desired& desired = event.desired;
+    if (desired.term < plan_.term || (desired.term == plan_.term && desired.version < plan_.version)) {
+        return;  // late: a newer one is in force
+    }
+    plan_.term = desired.term;
+    plan_.version = desired.version;
+    plan_.wanted_known = true;
+    for (const protocol::DesiredSlot& wanted : desired.slots) {
+        if (!plan_.slots.contains(wanted.slot)) {
+            SlotPlan missing;
+            missing.exists = false;
+            missing.inspected = true;
+            missing.kind = wanted.kind;
+            plan_.slots.emplace(wanted.slot, std::move(missing));
+        }
+    }
+    for (auto& [id, slot] : plan_.slots) {
+        auto listed = std::find_if(desired.slots.begin(), desired.slots.end(),
+                                   [id = id](const protocol::DesiredSlot& wanted) { return wanted.slot == id; });
+        std::optional<protocol::DesiredSlot> wanted;
+        if (listed != desired.slots.end()) {
+            wanted = *listed;
+        }
+        if (wanted != slot.wanted) {
+            slot.wanted = wanted;
+            slot.host_locked = false;
+            settle(slot);
+        }
+    }
+}
+
+// Ends what the slot was busy with. Null: a slot that is gone.
+SlotPlan* Step::finish(int id) {
+    auto found = plan_.slots.find(id);
+    if (found == plan_.slots.end()) {
+        return nullptr;
+    }
+    found->second.busy = false;
+    found->second.draining = false;
+    found->second.stuck = false;
+    return &found->second;
+}
+
+void Step::take(const Inspected& event) {
+    if (SlotPlan* slot = finish(event.slot)) {
+        read_back(event.slot, *slot, event.file);
+    }
+}
+
+void Step::take(const Inserted& event) {
+    SlotPlan* slot = finish(event.slot);
+    if (slot == nullptr || !slot->inserting) {
+        return;
+    }
+    Medium medium = *std::exchange(slot->inserting, std::nullopt);
+    if (event.file.ok() && !event.file.value().empty() && holds(event.file.value(), medium) &&
+        event.failure.code == 0) {
+        medium.file = event.file.value();
+        slot->medium = medium;
+        slot->source = SourceState::online;
+        slot->next_look = now_ + plan_.limits.poll_loaded;
+        settle(*slot);
+        record(event.slot, *slot, Phase::loaded, medium);
+        return;
+    }
+    if (event.failure.code == 0 && event.file.ok() && event.file.value().empty()) {
+        // Loaded, and put out by the host before it was read back.
+        medium.file = plan_.mount + "/" + medium_name(medium.drive, medium.epoch);
+        leave(event.slot, *slot, medium, true);
+        return;
+    }
+    read_back(event.slot, *slot, event.file);
+    if (event.file.ok() && event.file.value().empty()) {
+        record(event.slot, *slot, Phase::none);
+    }
+    if (event.failure.code != 0) {
+        fail(*slot, event.failure);
+    }
+}
+
+void Step::take(const Ejected& event) {
+    SlotPlan* slot = finish(event.slot);
+    if (slot == nullptr) {
+        return;
+    }
+    if (event.file.ok() && event.file.value().empty()) {
+        settle(*slot);
+        slot->foreign.clear();
+        slot->host_locked = false;
+        if (slot->medium) {
+            leave(event.slot, *slot, *std::exchange(slot->medium, std::nullopt), event.was_empty);
+        } else {
+            slot->empty_until = now_ + plan_.limits.least_empty;
+        }
+        return;
+    }
+    read_back(event.slot, *slot, event.file);
+    if (event.failure.code == EBUSY && slot->wanted && slot->wanted->eject) {
+        slot->host_locked = true;
+        slot->not_before = now_ + plan_.limits.locked_retry;
+    } else if (event.failure.code != 0) {
+        fail(*slot, event.failure);
+    }
+}
+
+void Step::take(const Drained& event) {
+    SlotPlan* slot = finish(event.slot);
+    if (slot == nullptr || !slot->leaving) {
+        return;
+    }
+    using Kind = DrainAnswer::Kind;
+    const DrainAnswer& answer = event.answer;
+    Duration limit = answer.kind == Kind::unreachable ? plan_.limits.drain_unreachable : plan_.limits.drain;
+    if (answer.kind != Kind::answered && now_ - slot->leaving_since < limit) {
+        slot->not_before = now_ + plan_.limits.drain_retry;
+        return;
+    }
+    Medium medium = *std::exchange(slot->leaving, std::nullopt);
+    protocol::Outcome outcome = answer.kind == Kind::answered ? answer.outcome : protocol::Outcome::unknown;
+    if (medium.file.empty() && answer.kind == Kind::answered && outcome == protocol::Outcome::unknown) {
+        // It was never in the LUN, and drivebayfs never saw it: there was nothing to drain.
+        outcome = protocol::Outcome::drained;
+    }
+    slot->last = protocol::LastMedium{medium.drive, medium.epoch, outcome, slot->leaving_by_host};
+    slot->empty_until = slot->leaving_since + plan_.limits.least_empty;
+    if (slot->medium) {
+        record(event.slot, *slot, Phase::loaded, *slot->medium);
+    } else {
+        record(event.slot, *slot, Phase::none);
+    }
+}
+
+void Step::take(const SourcesSeen& event) {
+    for (auto& [id, slot] : plan_.slots) {
+        if (slot.medium) {
+            // A medium that drivebayfs does not mention keeps what was known: its list may be older than the insert.
+            auto found = event.states.find({slot.medium->drive, slot.medium->epoch});
+            if (found != event.states.end() && slot.source != SourceState::ended) {
+                slot.source = found->second;
+            }
+        }
+    }
+}
+
+void Step::take(const BackingClosed& event) {
+    if (auto found = plan_.slots.find(event.slot); found != plan_.slots.end()) {
+        found->second.next_look = now_;
+    }
+}
+
+// Holds what was read against what was known.
+void Step::read_back(int id, SlotPlan& slot, const LunReading& file) {
+    slot.next_look = now_ + plan_.limits.poll_loaded;
+    slot.unreadable = file.ok() ? "" : file.error().message;
+    if (!file.ok()) {
+        return;
+    }
+    if (!slot.inspected) {
+        slot.inspected = true;
+        first_look(id, slot, file.value());
+        return;
+    }
+    const std::string& name = file.value();
+    if (slot.medium && !name.empty() && holds(name, *slot.medium)) {
+        return;
+    }
+    if (slot.medium) {
+        Medium gone = *std::exchange(slot.medium, std::nullopt);
+        slot.host_locked = false;
+        settle(slot);
+        leave(id, slot, std::move(gone), name.empty());
+    }
+    if (name.empty()) {
+        slot.foreign.clear();
+        slot.next_look = now_ + plan_.limits.poll_empty;
+    } else if (slot.journal.phase == Phase::inserting && holds(name, slot.journal.medium)) {
+        // An insert that said it failed, or whose outcome could not be read, and yet came to pass.
+        slot.medium = Medium{slot.journal.medium.drive, slot.journal.medium.epoch, name};
+        slot.foreign.clear();
+        settle(slot);
+        record(id, slot, Phase::loaded, *slot.medium);
+    } else {
+        slot.foreign = name;
+    }
+}
+
+// Adoption: the LUN as it stands, held against the journal.
+void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
+    const JournalEntry journal = slot.journal;
+    bool noted = journal.phase != Phase::none;
+    if (!file.empty() && noted && holds(file, journal.medium)) {
+        slot.medium = Medium{journal.medium.drive, journal.medium.epoch, file};
+        record(id, slot, Phase::loaded, *slot.medium);
+        return;
+    }
+    if (!file.empty()) {
+        slot.medium = parse_medium(file, plan_.mount);
+        slot.foreign = slot.medium ? "" : file;
+    }
+    if (journal.phase == Phase::loaded || journal.phase == Phase::leaving) {
+        bool by_host = journal.phase == Phase::leaving ? journal.by_host : file.empty();
+        leave(id, slot, journal.medium, by_host);
+    } else if (slot.medium) {
+        record(id, slot, Phase::loaded, *slot.medium);
+    } else if (noted) {
+        record(id, slot, Phase::none);
+    }
+}
+
+void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
+    slot.source = SourceState::online;
+    slot.leaving_by_host = by_host;
+    slot.leaving_since = now_;
+    slot.not_before = now_;
+    record(id, slot, Phase::leaving, medium, by_host);
+    slot.leaving = std::move(medium);
+}
+
+void Step::record(int id, SlotPlan& slot, Phase phase, const Medium& medium, bool by_host) {
+    JournalEntry entry{phase, medium, by_host, slot.last};
+    if (slot.exists && entry != slot.journal) {
+        slot.journal = entry;
+        actions.emplace_back(Record{id, std::move(entry)});
+    }
+}
+
+void Step::fail(SlotPlan& slot, const Error& failure) {
+    if (slot.failure.code == 0) {
+        slot.failing_since = now_;
+        slot.failure_told = false;
+    }
+    slot.failure = failure;
+    slot.retry_after = slot.retry_after == Duration{}
+                           ? plan_.limits.first_retry
+                           : std::min<Duration>(slot.retry_after * 2, plan_.limits.last_retry);
+    slot.not_before = now_ + slot.retry_after;
+}
+
+void Step::settle(SlotPlan& slot) {
+    slot.failure = {};
+    slot.failure_told = false;
+    slot.retry_after = {};
+    slot.not_before = std::min(slot.not_before, now_);
+}
+
+bool Step::released(const std::string& drive, Epoch epoch) const {
+    return std::any_of(plan_.slots.begin(), plan_.slots.end(), [&](const auto& entry) {
+        const SlotPlan& slot = entry.second;
+        return (slot.last && slot.last->drive == drive && slot.last->epoch >= epoch) ||
+               (slot.leaving && slot.leaving->drive == drive && slot.leaving->epoch >= epoch);
+    });
+}
+
+void Step::begin(SlotPlan& slot, GadgetAction action) {
+    slot.busy = true;
+    slot.busy_since = now_;
+    slot.draining = std::holds_alternative<Drain>(action);
+    actions.push_back(std::move(action));
+}
+
+void Step::plan_all() {
+    for (auto at = plan_.slots.begin(); at != plan_.slots.end();) {
+        SlotPlan& slot = at->second;
+        if (slot.busy && !slot.draining && now_ - slot.busy_since >= plan_.limits.stuck) {
+            slot.stuck = true;
+        }
+        if (slot.failure.code != 0 &&
+            (!may_pass(slot.failure.code) || now_ - slot.failing_since >= plan_.limits.transient_failure)) {
+            slot.failure_told = true;
+        }
+        if (!slot.exists && !slot.wanted && !slot.busy) {
+            at = plan_.slots.erase(at);
+            continue;
+        }
+        if (!slot.busy) {
+            plan_slot(at->first, slot);
+        }
+        ++at;
+    }
+}
+
+void Step::plan_slot(int id, SlotPlan& slot) {
+    if (!slot.inspected) {
+        if (now_ >= slot.next_look) {
+            begin(slot, Inspect{id});
+        }
+    } else if (slot.leaving) {
+        if (now_ >= slot.not_before) {
+            Duration left = plan_.limits.drain - (now_ - slot.leaving_since);
+            begin(slot, Drain{id, slot.leaving->drive, slot.leaving->epoch,
+                              std::max<Duration>(left, std::chrono::milliseconds(100))});
+        }
+    } else if (!slot.exists) {
+        plan_missing(id, slot);
+    } else if (!slot.unreadable.empty()) {
+        // Nothing is done to a LUN whose state is not known; it is read again below.
+    } else if (slot.medium || !slot.foreign.empty()) {
+        plan_occupied(id, slot);
+    } else {
+        plan_empty(id, slot);
+    }
+    if (!slot.busy && slot.exists && slot.inspected && !slot.leaving && now_ >= slot.next_look) {
+        begin(slot, Inspect{id});
+    }
+}
+
+void Step::plan_occupied(int id, SlotPlan& slot) {
+    if (!plan_.wanted_known || now_ < slot.not_before) {
+        return;
+    }
+    bool same = slot.medium && slot.wanted && slot.wanted->drive == slot.medium->drive &&
+                slot.wanted->epoch == slot.medium->epoch;
+    if (!same || slot.source == SourceState::ended) {
+        begin(slot, Eject{id, true});
+    } else if (slot.wanted->eject) {
+        begin(slot, Eject{id, false});
+    }
+}
+
+void Step::plan_empty(int id, SlotPlan& slot) {
+    if (!slot.wanted || released(slot.wanted->drive, slot.wanted->epoch)) {
+        if (slot.failure.code != 0) {
+            settle(slot);
+        }
+        return;
+    }
+    const protocol::DesiredSlot& wanted = *slot.wanted;
+    if (wanted.eject) {
+        // It never got in, yet its release is waited for: drivebayfs may hold something of an attempt.
+        leave(id, slot, Medium{wanted.drive, wanted.epoch, ""}, false);
+        plan_slot(id, slot);
+        return;
+    }
+    if (std::optional<Error> refusal = misfit(id, slot.kind, wanted)) {
+        slot.failure = *refusal;
+        slot.failure_told = true;
+        return;
+    }
+    if (now_ < slot.not_before || now_ < slot.empty_until) {
+        return;
+    }
+    slot.inserting = Medium{wanted.drive, wanted.epoch, ""};
+    record(id, slot, Phase::inserting, *slot.inserting);
+    bool cdrom = slot.kind == DriveKind::cdrom;
+    begin(slot, Insert{id, wanted.drive, wanted.epoch, cdrom, cdrom || wanted.access == Mode::read});
+}
+
+void Step::plan_missing(int id, SlotPlan& slot) {
+    if (slot.wanted->eject && !released(slot.wanted->drive, slot.wanted->epoch)) {
+        leave(id, slot, Medium{slot.wanted->drive, slot.wanted->epoch, ""}, false);
+        plan_slot(id, slot);
+    }
+}
+
+}  // namespace
+
+void add_slot(GadgetPlan& plan, int id, DriveKind kind, JournalEntry journal) {
+    SlotPlan slot;
+    slot.kind = kind;
+    slot.last = journal.last;
+    slot.journal = std::move(journal);
+    plan.slots.insert_or_assign(id, std::move(slot));
+}
+
+std::vector<GadgetAction> step(GadgetPlan& plan, Instant now, const GadgetEvent& event) {
+    Step taken(plan, now);
+    std::visit([&](const auto& value) { taken.take(value); }, event);
+    taken.plan_all();
+    plan.stepped_at = now;
+    return std::move(taken.actions);
+}
+
+}  // namespace drivebay::gadgetd

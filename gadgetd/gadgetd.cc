@@ -1,0 +1,117 @@
+// drivebay-gadgetd: shows this blade's host the drives that the arbiter presents to it. A restart ejects nothing: the
+// gadget and its media stay as they are, and the next start adopts them.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <CLI/CLI.hpp>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "gadgetd/gadget_keeper.h"
+#include "gadgetd/gadget_tree.h"
+#include "gadgetd/settings.h"
+#include "gadgetd/slot_journal.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/program/daemon.h"
+#include "lib/rpc/reactor.h"
+
+namespace drivebay::gadgetd {
+
+namespace {
+
+// One gadgetd a run folder: two would undo each other's work.
+Result<UniqueFd> lock_run_dir(const std::string& run_dir) {
+    std::error_code failure;
+    std::filesystem::create_directories(run_dir, failure);
+    if (failure) {
+        return system_error(failure.value(), "cannot make the run folder " + run_dir);
+    }
+    std::string path = run_dir + "/lock";
+    UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock) {
+        return system_error(errno, "cannot open " + path);
+    }
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+        return Error{EBUSY,
+                     fmt::format("another drivebay-gadgetd is running with the run folder {}: stop it first", run_dir)};
+    }
+    return lock;
+}
+
+// The next start is to know that it was not the host that emptied the slots.
+void note_removal(const Settings& settings) {
+    SlotJournal journal(settings.run_dir, kernel_boot_id());
+    for (int slot = 0; slot < 16; ++slot) {
+        Result<JournalEntry> entry = journal.load(slot);
+        if (entry && entry->phase != JournalEntry::Phase::none && entry->phase != JournalEntry::Phase::leaving) {
+            entry->phase = JournalEntry::Phase::leaving;
+            entry->by_host = false;
+            (void)journal.save(slot, *entry);
+        }
+    }
+}
+
+int remove(const Settings& settings, program::Readiness& readiness) {
+    if (Status removed = remove_gadget(settings.shape()); !removed) {
+        log::error("the gadget was not removed", {{"error", removed.error().message}});
+        return 1;
+    }
+    note_removal(settings);
+    log::notice("the gadget is removed", {{"gadget", settings.shape().name}});
+    readiness.ready("the gadget is removed");
+    return 0;
+}
+
+int run(const Settings& settings, program::Readiness& readiness) {
+    Result<GadgetTree> tree = raise_gadget(settings.shape());
+    if (!tree) {
+        log::error("the gadget cannot be made", {{"error", tree.error().message}});
+        return 1;
+    }
+    for (const std::string& notice : tree->notices) {
+        log::warning(notice);
+    }
+    log::notice(tree->adopted ? "adopted the bound gadget as it stands" : "made and bound the gadget",
+                {{"blade", settings.blade}, {"udc", tree->udc}, {"slots", tree->slots.size()}});
+    rpc::Reactor reactor;
+    reactor.on_signals([&](int) { reactor.stop(); }, [] {});
+    GadgetKeeper keeper(reactor, settings, *tree);
+    readiness.ready(fmt::format("bound to {}, {} slots", tree->udc, tree->slots.size()));
+    reactor.run();
+    log::notice("stopped; the gadget stays as it is");
+    return 0;
+}
+
+}  // namespace
+
+}  // namespace drivebay::gadgetd
+
+int main(int argc, char** argv) {
+    using namespace drivebay;
+    using namespace drivebay::gadgetd;
+    Settings settings;
+    config::Schema schema("drivebay-gadgetd");
+    settings.describe(schema);
+    bool removing = false;
+
+    program::Daemon daemon;
+    daemon.name = "drivebay-gadgetd";
+    daemon.summary = "Presents drives to this blade's host as USB drives, as the arbiter says.";
+    daemon.default_config = "/etc/drivebay/gadgetd.cfg";
+    daemon.schema = &schema;
+    daemon.add_options = [&](CLI::App& app) {
+        app.add_flag("--remove", removing, "take the gadget down for good and exit: the host loses its drives");
+    };
+    daemon.check = [&] { return settings.complete(); };
+    daemon.run = [&](program::Readiness& readiness) {
+        Result<UniqueFd> lock = lock_run_dir(settings.run_dir);
+        if (!lock) {
+            log::error(lock.error().message);
+            return 1;
+        }
+        return removing ? remove(settings, readiness) : run(settings, readiness);
+    };
+    return program::run_daemon(argc, argv, daemon);
+}

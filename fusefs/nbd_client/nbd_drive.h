@@ -51,7 +51,7 @@ class NbdDrive final : public Drive {
 public:
     enum class State {
         online,
-        paused,   // no connection, or no answer; requests wait
+        paused,   // no connection; requests wait
         offline,  // past the pause limit; requests fail with EIO until a reconnect succeeds
         ended,    // barrier: the epoch is over; ESHUTDOWN for ever
         failed,   // EIO for ever, failure() says why
@@ -60,8 +60,8 @@ public:
     using Opened = std::function<void(Result<std::unique_ptr<NbdDrive>>)>;
 
     // `opened` comes once, on the loop's thread, never from inside the call, within settings.open_limit. Errors: EINVAL
-    // (the URI, or an export that cannot be a drive), ENOENT (no such export), EROFS (asked to write, the export is
-    // read-only), EHOSTUNREACH (no answer), ETIMEDOUT, ECONNREFUSED and the like.
+    // (the URI, or an export that cannot be a drive), ENOENT (no such export), EROFS (plain: asked to write, the
+    // export is read-only; with a barrier the export's own word is geometry().read_only), EHOSTUNREACH (no answer), ETIMEDOUT, ECONNREFUSED and the like.
     static void open(EventLoop& loop, NbdDriveSettings settings, Opened opened);
     // Only after close() has called back, or before anything was submitted.
     ~NbdDrive() override;
@@ -77,6 +77,8 @@ public:
     const NbdExport& description() const;
     // True while a write was answered that no answered FLUSH (or FUA) covers, or a write is unanswered.
     bool unflushed() const;
+    // Requests that wait for their answer.
+    std::size_t unanswered() const;
     // Writes that were answered with an error because of the connection: past the pause limit, ended, failed.
     std::uint64_t refused_writes() const;
     // Called at every change of state(), from the loop, never from inside a call of this class.

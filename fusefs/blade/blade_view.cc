@@ -1,0 +1,225 @@
+#include "fusefs/blade/blade_view.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace drivebay {
+
+Result<ViewInfo> blade_view_info(const std::string& blade, const std::string& drive, const NbdExport& found) {
+    if (found.epoch == 0) {
+        return Error{EPROTO, fmt::format("the server of {}/{} is no drivebayfs: its export does not say its epoch. Name "
+                                         "the management module, not a drive's own server",
+                                         blade, drive)};
+    }
+    ViewInfo info;
+    info.admission = {drive, blade, found.geometry.read_only ? Mode::read : Mode::write, found.epoch};
+    info.kind = found.kind;
+    info.geometry = found.geometry;
+    info.description = fmt::format("drivebay boot={} epoch={}", found.boot_id, found.epoch);
+    return info;
+}
+
+// One open file's hold on the drive.
+class BladeView final : public View {
+public:
+    explicit BladeView(std::shared_ptr<BladeDrive> drive) : drive_(std::move(drive)) { ++drive_->views_; }
+    BladeView(const BladeView&) = delete;
+    BladeView& operator=(const BladeView&) = delete;
+    ~BladeView() override { drive_->view_closed(); }
+
+    const ViewInfo& info() const override { return drive_->info_; }
+
+    // The gate is the management module's, which judges each request; here it only counts what was asked.
+    void submit(IoRequest& request) override {
+        protocol::Counters& counters = drive_->counters_;
+        if (request.operation == IoOperation::read) {
+            ++counters.reads;
+            counters.read_bytes += request.length;
+        } else if (request.operation == IoOperation::write) {
+            ++counters.writes;
+            counters.written_bytes += request.length;
+        }
+        drive_->drive_->submit(request);
+    }
+
+    bool ended() const override { return drive_->drive_->state() == NbdDrive::State::ended; }
+
+    std::uint64_t on_end(std::function<void()> callback) override {
+        drive_->on_end_.emplace(++drive_->last_end_, std::move(callback));
+        return drive_->last_end_;
+    }
+
+    void forget(std::uint64_t callback_id) override { drive_->on_end_.erase(callback_id); }
+
+private:
+    const std::shared_ptr<BladeDrive> drive_;
+};
+
+BladeDrive::BladeDrive(EventLoop& loop, Settings settings, std::function<void(DrainAnswer)> closed)
+    : loop_(loop), settings_(std::move(settings)), closed_(std::move(closed)) {
+    counters_.drive = settings_.drive;
+    counters_.blade = settings_.blade;
+}
+
+BladeDrive::~BladeDrive() = default;
+
+void BladeDrive::open(Mode mode, Opened opened) {
+    waiting_.push_back({mode, std::move(opened)});
+    if (drive_) {
+        loop_.post([self = shared_from_this()] { self->serve_waiting(); });
+    } else {
+        connect();
+    }
+}
+
+void BladeDrive::settle() {
+    settling_ = true;
+    if (drive_) {
+        try_close();
+    } else {
+        connect();
+    }
+}
+
+void BladeDrive::give_up() {
+    giving_up_ = true;
+    try_close();
+}
+
+void BladeDrive::connect() {
+    if (std::exchange(connecting_, true)) {
+        return;
+    }
+    NbdDriveSettings settings;
+    settings.uri = settings_.uri;
+    settings.reconnect = Reconnect::barrier;
+    settings.pause_limit = settings_.pause_limit;
+    NbdDrive::open(loop_, settings, [self = shared_from_this()](Result<std::unique_ptr<NbdDrive>> drive) {
+        self->connecting_ = false;
+        if (drive) {
+            Result<ViewInfo> info =
+                blade_view_info(self->settings_.blade, self->settings_.drive, (*drive)->description());
+            if (info) {
+                self->info_ = std::move(*info);
+            }
+            (*drive)->on_state([weak = self->weak_from_this()](NbdDrive::State state) {
+                if (const auto alive = weak.lock()) {
+                    alive->on_state(state);
+                }
+            });
+        }
+        self->on_connected(std::move(drive));
+    });
+}
+
+void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
+    if (!drive) {
+        const Error& error = drive.error();
+        const Error told{error.code == ENOENT || error.code == EPROTO ? error.code : EHOSTUNREACH, error.message};
+        closing_ = true;
+        for (const Waiting& waiting : std::exchange(waiting_, {})) {
+            waiting.opened(told);
+        }
+        return std::exchange(closed_, {})({protocol::Outcome::unknown, error.message});
+    }
+    drive_ = std::move(*drive);
+    serve_waiting();
+}
+
+void BladeDrive::serve_waiting() {
+    for (const Waiting& waiting : std::exchange(waiting_, {})) {
+        if (waiting.mode == Mode::write && info_.admission.mode == Mode::read) {
+            waiting.opened(Error{EROFS, fmt::format("{} is presented to {} for reading", settings_.drive, settings_.blade)});
+        } else {
+            waiting.opened(std::shared_ptr<View>(std::make_shared<BladeView>(shared_from_this())));
+        }
+    }
+    try_close();
+}
+
+void BladeDrive::on_state(NbdDrive::State state) {
+    if (state == NbdDrive::State::ended) {
+        for (const auto& [id, callback] : std::exchange(on_end_, {})) {
+            callback();
+        }
+    }
+    try_close();
+}
+
+// Perhaps inside a completion of the very drive, so the rest is left for later.
+void BladeDrive::view_closed() {
+    --views_;
+    loop_.post([self = shared_from_this()] { self->try_close(); });
+}
+
+DrainAnswer BladeDrive::verdict() const {
+    if (drive_->state() == NbdDrive::State::failed) {
+        return {protocol::Outcome::lost, drive_->failure()};
+    }
+    if (drive_->unflushed()) {
+        return {protocol::Outcome::lost, fmt::format("epoch {} of {} ended before what was written was flushed",
+                                                     settings_.epoch, settings_.drive)};
+    }
+    if (drive_->state() == NbdDrive::State::ended && drive_->refused_writes() > 0) {
+        return {protocol::Outcome::lost, fmt::format("{} writes to {} were refused because epoch {} had ended",
+                                                     drive_->refused_writes(), settings_.drive, settings_.epoch)};
+    }
+    return {protocol::Outcome::drained, ""};
+}
+
+// Steps towards the end once no view is left: flush, look what came of it, close. An offline drive waits here for
+// on_state(): what was written before may still be flushed when the link is back.
+void BladeDrive::try_close() {
+    if (!drive_ || views_ > 0 || !waiting_.empty() || flushing_ || closing_) {
+        return;
+    }
+    const NbdDrive::State state = drive_->state();
+    const bool over = state == NbdDrive::State::ended || state == NbdDrive::State::failed;
+    const bool writable = info_.admission.mode == Mode::write;
+    if (over || giving_up_ || !writable || (!drive_->unflushed() && !settling_)) {
+        return close(verdict());
+    }
+    if (state == NbdDrive::State::offline) {
+        return;
+    }
+    flushing_ = true;
+    flush_ = IoRequest{};
+    flush_.operation = IoOperation::flush;
+    flush_.context = this;
+    flush_.done = [](IoRequest& request, int error) { static_cast<BladeDrive*>(request.context)->flushed(error); };
+    drive_->submit(flush_);
+}
+
+void BladeDrive::flushed(int error) {
+    flushing_ = false;
+    settling_ = settling_ && error != 0;
+    // Not from inside the completion: closing the drive must not meet itself.
+    loop_.post([self = shared_from_this()] { self->try_close(); });
+}
+
+void BladeDrive::close(DrainAnswer answer) {
+    closing_ = true;
+    drive_->close([self = shared_from_this(), answer = std::move(answer)] {
+        self->loop_.post([self, answer] {
+            self->drive_.reset();
+            std::exchange(self->closed_, {})(answer);
+        });
+    });
+}
+
+ViewStatus BladeDrive::status() const {
+    ViewStatus status;
+    status.admission = info_.admission;
+    status.handles = views_;
+    status.counters = counters_;
+    const NbdDrive::State state = drive_ ? drive_->state() : NbdDrive::State::offline;
+    status.state = state == NbdDrive::State::ended                                      ? ViewStatus::State::ended
+                   : state == NbdDrive::State::online || state == NbdDrive::State::paused ? ViewStatus::State::online
+                                                                                        : ViewStatus::State::offline;
+    status.in_flight = drive_ ? drive_->unanswered() : 0;
+    return status;
+}
+
+}  // namespace drivebay

@@ -1,0 +1,84 @@
+// One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH after
+// the last close, and what became of it. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fusefs/control/drain_service.h"
+#include "fusefs/engine/view.h"
+#include "fusefs/loop/event_loop.h"
+#include "fusefs/nbd_client/nbd_drive.h"
+#include "fusefs/nbd_client/nbd_negotiation.h"
+
+namespace drivebay {
+
+// EPROTO if the export does not say its epoch: the server is no drivebayfs.
+Result<ViewInfo> blade_view_info(const std::string& blade, const std::string& drive, const NbdExport& found);
+
+class BladeDrive : public std::enable_shared_from_this<BladeDrive> {
+public:
+    struct Settings {
+        std::string uri;  // of <blade>/<drive>@<epoch>
+        std::string blade;
+        std::string drive;
+        Epoch epoch = 0;
+        Duration pause_limit{};
+    };
+    using Opened = std::function<void(Result<std::shared_ptr<View>>)>;
+
+    // `closed` runs once, when the connection is gone for good; the answer says how it ended.
+    BladeDrive(EventLoop& loop, Settings settings, std::function<void(DrainAnswer)> closed);
+    ~BladeDrive();
+
+    // A view on it, connecting first if need be. ENOENT: the epoch is over. EHOSTUNREACH. EROFS: not writable.
+    void open(Mode mode, Opened opened);
+    // Connects if it is not, so that what an earlier process of this blade left is complete on the server (the server's
+    // barrier), then flushes and closes. Answered by `closed`.
+    void settle();
+    // Closes as soon as the last view is gone, flushed or not: the program ends.
+    void give_up();
+
+    // True once no more views can be had: the next open is another BladeDrive's.
+    bool closing() const { return closing_; }
+    ViewStatus status() const;
+
+private:
+    friend class BladeView;
+    void connect();
+    void on_connected(Result<std::unique_ptr<NbdDrive>> drive);
+    void serve_waiting();
+    void on_state(NbdDrive::State state);
+    void view_closed();
+    void try_close();
+    void flushed(int error);
+    void close(DrainAnswer answer);
+    DrainAnswer verdict() const;
+
+    struct Waiting {
+        Mode mode;
+        Opened opened;
+    };
+
+    EventLoop& loop_;
+    const Settings settings_;
+    std::function<void(DrainAnswer)> closed_;
+    std::unique_ptr<NbdDrive> drive_;
+    ViewInfo info_;
+    std::vector<Waiting> waiting_;
+    std::uint64_t views_ = 0;
+    protocol::Counters counters_;
+    std::map<std::uint64_t, std::function<void()>> on_end_;
+    std::uint64_t last_end_ = 0;
+    IoRequest flush_;
+    bool connecting_ = false;
+    bool flushing_ = false;
+    bool settling_ = false;
+    bool giving_up_ = false;
+    bool closing_ = false;
+};
+
+}  // namespace drivebay

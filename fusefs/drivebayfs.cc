@@ -1,0 +1,235 @@
+// drivebayfs: the drives as files, on the management module and on a blade. See doc/DESIGN.md.
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <thread>
+
+#include "fusefs/blade/blade_catalogue.h"
+#include "fusefs/control/data_path.h"
+#include "fusefs/control/drain_service.h"
+#include "fusefs/fuse_front/fuse_session.h"
+#include "fusefs/settings.h"
+#include "lib/base/log.h"
+#include "lib/program/daemon.h"
+
+namespace drivebay {
+
+namespace {
+
+// Longer than the pause limit helps nobody: whoever stops the program stops waiting, too.
+constexpr Duration flush_limit = std::chrono::seconds(5);
+
+// One of the two roles, put together. It lives on the main thread until run(), then its parts on the loop's and the
+// reactor's.
+class Drivebayfs {
+public:
+    Drivebayfs(const FusefsSettings& settings, const MountRequest& mount) : settings_(settings), mount_(mount) {}
+
+    int run(program::Readiness& readiness);
+
+private:
+    Status start_management();
+    Status start_blade();
+    Status start_front(program::Readiness& readiness);
+    void stop(const std::string& reason);
+    void stop_behind_front();
+
+    const FusefsSettings& settings_;
+    const MountRequest& mount_;
+    EventLoop loop_;
+    rpc::Reactor reactor_;
+    std::optional<DataPath> data_path_;
+    std::optional<BladeCatalogue> blade_;
+    std::optional<DrainService> service_;
+    std::optional<FuseSession> front_;
+    bool stopping_ = false;
+};
+
+Status make_folder(const std::filesystem::path& folder) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    return error ? Status(system_error(error.value(), fmt::format("cannot make the folder {}", folder.string())))
+                 : success();
+}
+
+Status Drivebayfs::start_management() {
+    DataPathSettings settings;
+    settings.state_dir = settings_.state_dir;
+    settings.trust_reconnect = settings_.trust_reconnect;
+    settings.nbd_connections = static_cast<std::size_t>(settings_.nbd_connections);
+    std::vector<std::string> listeners = settings_.nbd_listen;
+    if (!settings_.nbd_unix.empty()) {
+        listeners.push_back(settings_.nbd_unix);
+    }
+    for (const std::string& text : listeners) {
+        Result<rpc::Endpoint> listener = rpc::parse_endpoint(text, default_nbd_port);
+        if (!listener) {
+            return listener.error();
+        }
+        settings.nbd_listeners.push_back(*listener);
+    }
+    Result<rpc::Endpoint> arbiter = rpc::parse_endpoint(settings_.arbiter);
+    if (!arbiter) {
+        return arbiter.error();
+    }
+    settings.arbiter = *arbiter;
+    if (Status folder = make_folder(settings_.state_dir); !folder) {
+        return folder;
+    }
+    data_path_.emplace(loop_, reactor_, std::move(settings));
+    return data_path_->start();
+}
+
+Status Drivebayfs::start_blade() {
+    const Result<rpc::Endpoint> management = management_endpoint(settings_, mount_);
+    if (!management) {
+        return management.error();
+    }
+    BladeSettings settings;
+    settings.blade = settings_.blade;
+    settings.management = *management;
+    settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
+    blade_.emplace(loop_, std::move(settings));
+    return success();
+}
+
+Status Drivebayfs::start_front(program::Readiness& readiness) {
+    FuseSettings settings;
+    settings.mount_point = mount_.mount_point;
+    settings.source = mount_.source;
+    settings.layout = settings_.is_blade() ? FuseTree::Layout::blade : FuseTree::Layout::management;
+    settings.read_only = mount_.read_only;
+    settings.allow_other = mount_.allow_other;
+    Catalogue& catalogue = settings_.is_blade() ? *blade_ : data_path_->catalogue();
+    front_.emplace(loop_, catalogue, std::move(settings));
+    return front_->start(
+        [this, &readiness] {
+            log::info("mounted", {{"mount_point", mount_.mount_point}, {"role", settings_.role}});
+            readiness.ready(fmt::format("mounted on {}", mount_.mount_point));
+        },
+        [this] { stop("unmounted"); });
+}
+
+// Front to back: nothing new is asked, what was asked is answered, what was written is flushed.
+void Drivebayfs::stop(const std::string& reason) {
+    if (std::exchange(stopping_, true)) {
+        return;
+    }
+    log::info("ending", {{"reason", reason}});
+    front_->stop([this] { stop_behind_front(); });
+}
+
+void Drivebayfs::stop_behind_front() {
+    const auto end = [this] {
+        loop_.stop();
+        reactor_.stop();
+    };
+    if (blade_) {
+        blade_->stop(flush_limit, end);
+    } else {
+        data_path_->stop(end);
+    }
+}
+
+int Drivebayfs::run(program::Readiness& readiness) {
+    const auto refuse = [](const Status& status) {
+        log::error(status.error().message);
+        return 1;
+    };
+    const Result<rpc::Endpoint> socket = rpc::parse_endpoint(settings_.socket);
+    if (!socket) {
+        return refuse(socket.error());
+    }
+    if (Status folder = make_folder(std::filesystem::path(socket->path).parent_path()); !folder) {
+        return refuse(folder);
+    }
+    if (Status started = settings_.is_blade() ? start_blade() : start_management(); !started) {
+        return refuse(started);
+    }
+    DrainSource& source = settings_.is_blade() ? *blade_ : data_path_->drain_source();
+    service_.emplace(reactor_, loop_, source);
+    if (Status listening = service_->listen(*socket); !listening) {
+        return refuse(listening);
+    }
+    if (Status mounted = start_front(readiness); !mounted) {
+        return refuse(mounted);
+    }
+    reactor_.on_signals([this](int) { loop_.post([this] { stop("asked to end"); }); },
+                        [] { log::notice("nothing to load again: a changed configuration needs a restart"); });
+    std::thread data([this] { loop_.run(); });
+    pthread_setname_np(data.native_handle(), "data");
+    reactor_.run();
+    data.join();
+    return 0;
+}
+
+int run(int argc, char** argv) {
+    std::vector<std::string> arguments(argv, argv + argc);
+    Result<MountRequest> mount = take_mount_options(arguments);
+    if (!mount) {
+        fmt::print(stderr, "drivebayfs: {}\n", mount.error().message);
+        return 2;
+    }
+    if (!mount->config.empty()) {
+        arguments.insert(arguments.begin() + 1, {"--config", mount->config});
+    }
+    std::vector<char*> words;
+    for (std::string& argument : arguments) {
+        words.push_back(argument.data());
+    }
+
+    FusefsSettings settings;
+    config::Schema schema = settings.schema();
+    program::Daemon daemon;
+    daemon.name = "drivebayfs";
+    daemon.summary = "Shows a management module's drives as files, to this machine and to its blades.";
+    daemon.default_config = "/etc/drivebay/fusefs.cfg";
+    daemon.schema = &schema;
+    std::string options_shown;
+    daemon.add_options = [&](CLI::App& app) {
+        app.add_option("SOURCE", mount->source, "drivebay; on a blade the management module's address, HOST[:PORT]");
+        app.add_option("MOUNTPOINT", mount->mount_point, "an existing folder");
+        app.add_option("-o", options_shown,
+                       "mount options: config=PATH, role=management|blade, blade=NAME, allow_other, ro, and mount's own");
+    };
+    daemon.check = [&]() -> Status {
+        if (!mount->role.empty() && mount->role != "management" && mount->role != "blade") {
+            return Error{EINVAL, fmt::format("role={} is neither management nor blade", mount->role)};
+        }
+        settings.role = mount->role.empty() ? settings.role : mount->role;
+        settings.blade = mount->blade.empty() ? settings.blade : mount->blade;
+        // Before the program goes to the background, and to the root folder.
+        if (!mount->mount_point.empty()) {
+            mount->mount_point = std::filesystem::absolute(mount->mount_point).string();
+        }
+        return settings.check();
+    };
+    daemon.run = [&](program::Readiness& readiness) {
+        if (mount->source.empty() || mount->mount_point.empty()) {
+            fmt::print(stderr, "drivebayfs: name a source and a mount point: drivebayfs {} /srv/drivebay\n",
+                       settings.is_blade() ? "MANAGEMENT-MODULE" : "drivebay");
+            return 2;
+        }
+        return Drivebayfs(settings, *mount).run(readiness);
+    };
+    return program::run_daemon(static_cast<int>(words.size()), words.data(), daemon);
+}
+
+}  // namespace
+
+}  // namespace drivebay
+
+int main(int argc, char** argv) {
+    try {
+        return drivebay::run(argc, argv);
+    } catch (const std::exception& error) {
+        drivebay::log::error("ended by a failure in its set-up", {{"error", error.what()}});
+        return 1;
+    }
+}

@@ -1,0 +1,75 @@
+// The inodes the kernel knows: which number stands for which folder or view, and how often it was looked up. A number is
+// never used again, so no generation is needed. A file's inode is one view (drive, epoch): another epoch of the drive is
+// another inode, so that nothing the kernel keeps of the old one can meet the new one.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <map>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "fusefs/engine/view.h"
+#include "lib/protocol/types.h"
+
+namespace drivebay {
+
+struct FuseNode {
+    enum class Kind { folder, blades, file };  // a folder of files; the folder of the blades' folders; a view
+
+    std::uint64_t number = 0;
+    Kind kind = Kind::folder;
+    std::string blade;      // of a folder or a file; empty in Catalogue::Folder::drives
+    DriveReference name;    // of a file: what Catalogue is asked for
+    ViewInfo info;          // of a file: as last heard
+    std::timespec changed{};  // of a file: the last write through this mount
+    std::uint64_t lookups = 0;
+    std::uint64_t handles = 0;
+};
+
+class FuseTree {
+public:
+    enum class Layout {
+        management,  // blades/<blade>/<drive>, drives/<drive>
+        blade,       // <drive>
+    };
+
+    static constexpr std::uint64_t root = 1;  // FUSE_ROOT_ID, include/uapi/linux/fuse.h
+    static constexpr std::uint64_t blades_folder = 2;
+    static constexpr std::uint64_t drives_folder = 3;
+
+    explicit FuseTree(Layout layout);
+
+    Layout layout() const { return layout_; }
+    // nullptr: forgotten, or never known.
+    FuseNode* find(std::uint64_t number);
+    // The node of a blade's folder, made if need be.
+    FuseNode& folder(const std::string& blade);
+    // The node of a view in `parent`, made if need be, with what is now known of it. `asked` is the name that found it:
+    // a plain name of the management module's drives/ stays without an epoch, since its lease is made by the open.
+    FuseNode& file(const FuseNode& parent, const DriveReference& asked, const ViewInfo& info);
+
+    // A reply bore the node to the kernel.
+    void looked_up(FuseNode& node) { ++node.lookups; }
+    // The kernel gives back `count` lookups. The node lives on while it has handles.
+    void forget(std::uint64_t number, std::uint64_t count);
+    void opened(FuseNode& node) { ++node.handles; }
+    void closed(std::uint64_t number);
+
+    std::size_t size() const { return nodes_.size(); }
+
+private:
+    using FileKey = std::tuple<std::string, std::string, Epoch>;  // blade, drive, epoch
+
+    FuseNode& make(FuseNode::Kind kind, const std::string& blade);
+    void drop_if_unused(std::uint64_t number);
+
+    const Layout layout_;
+    std::uint64_t last_number_ = drives_folder;
+    std::unordered_map<std::uint64_t, FuseNode> nodes_;
+    std::map<std::string, std::uint64_t> folders_;
+    std::map<FileKey, std::uint64_t> files_;
+};
+
+}  // namespace drivebay

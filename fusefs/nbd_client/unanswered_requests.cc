@@ -1,0 +1,70 @@
+#include "fusefs/nbd_client/unanswered_requests.h"
+
+#include <algorithm>
+
+namespace drivebay {
+
+UnansweredRequests::Entry::Entry(IoRequest& request, const NbdExport& server) : pieces(request, server) {
+    is_write = request.operation == IoOperation::write || request.operation == IoOperation::write_zeroes ||
+               request.operation == IoOperation::trim;
+    const std::uint64_t block = server.minimum_block;
+    begin = request.offset / block * block;
+    end = (request.offset + request.length + block - 1) / block * block;
+}
+
+UnansweredRequests::Entry& UnansweredRequests::add(IoRequest& request, const NbdExport& server) {
+    Entry& entry = entries_.emplace_back(request, server);
+    entry.self = std::prev(entries_.end());
+    return entry;
+}
+
+// Behind every earlier write that overlaps, sent or not: overtaking one that waits would change the order.
+bool UnansweredRequests::must_wait(const Entry& write) const {
+    for (const Entry& earlier : entries_) {
+        if (&earlier == &write) {
+            return false;
+        }
+        if (earlier.is_write && earlier.begin < write.end && write.begin < earlier.end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+UnansweredRequests::Entry* UnansweredRequests::next_to_send() {
+    if (in_flight_ == entries_.size() || in_flight_ >= in_flight_limit_) {
+        return nullptr;
+    }
+    for (Entry& entry : entries_) {
+        if (!entry.in_flight && !(entry.is_write && must_wait(entry))) {
+            entry.in_flight = true;
+            ++in_flight_;
+            return &entry;
+        }
+    }
+    return nullptr;
+}
+
+void UnansweredRequests::remove(Entry& entry) {
+    in_flight_ -= entry.in_flight ? 1 : 0;
+    entries_.erase(entry.self);
+}
+
+void UnansweredRequests::connection_lost() {
+    for (Entry& entry : entries_) {
+        entry.in_flight = false;
+        entry.pieces.restart();
+    }
+    in_flight_ = 0;
+}
+
+bool UnansweredRequests::writes_in_flight() const {
+    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.is_write && e.in_flight; });
+}
+
+std::size_t UnansweredRequests::writes() const {
+    return static_cast<std::size_t>(
+        std::count_if(entries_.begin(), entries_.end(), [](const Entry& e) { return e.is_write; }));
+}
+
+}  // namespace drivebay

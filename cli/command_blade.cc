@@ -75,7 +75,7 @@ void add_blade_commands(CLI::App& program, Invocation& invocation) {
     CLI::App* blade = program.add_subcommand("blade", "Add, remove, show and list blades");
     blade->fallthrough();
     blade->require_subcommand(1);
-    blade->footer("A blade adds itself when its drivebay-gadgetd connects; add is for presenting before that.");
+    blade->footer("add is needed before a blade's drivebay-gadgetd can connect. drivebay blade COMMAND --help tells more.");
     const auto add_verb = [&](const char* verb, const char* summary) {
         CLI::App* command = blade->add_subcommand(verb, summary);
         command->fallthrough();

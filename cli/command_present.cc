@@ -164,7 +164,8 @@ private:
         json leases = json::array();
         for (const LeaseWait::Entry& entry : entries) {
             leases.push_back(entry.lease);
-            if (const std::string notice = text_of(entry.lease, "notice"); !notice.empty()) {
+            const bool is_said = entry.verdict.progress == Progress::offline;
+            if (const std::string notice = text_of(entry.lease, "notice"); !notice.empty() && !is_said) {
                 fmt::print(stderr, "drivebay: note: {}\n", notice);
             }
             if (entry.verdict.progress == Progress::failed) {

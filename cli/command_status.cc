@@ -36,7 +36,7 @@ Status show_status(const Invocation& invocation) {
                   "no drives; add one: drivebay drive add NAME --source PATH");
     fmt::print("\n");
     print_section(blade_table(status->value("blades", none)),
-                  "no blades; add one: drivebay blade add NAME (a blade adds itself when it connects)");
+                  "no blades; add one: drivebay blade add NAME");
     fmt::print("\n");
     print_section(lease_table(status->value("leases", none)),
                   "no leases; present a drive: drivebay present DRIVE --to BLADE");

@@ -94,6 +94,10 @@ Verdict judge_presented(const json& lease, const json& blade) {
         return {Progress::offline, fmt::format("{} is offline: {} will be loaded when the blade connects",
                                                text_of(lease, "blade"), drive)};
     }
+    if (state == "held" && text_of(lease, "slot_state") == "error" && !text_of(lease, "outcome").empty()) {
+        return {Progress::failed,
+                fmt::format("{} could not load {}: {}", where(lease), drive, text_of(lease, "outcome"))};
+    }
     if (state == "held") {
         const json* slot = blade.is_object() ? slot_of(lease, blade) : nullptr;
         const bool is_ours = slot && text_of(*slot, "drive") == drive;
@@ -152,14 +156,7 @@ Result<json> LeaseWait::ask_patiently(const std::string& target) {
     }
 }
 
-Status LeaseWait::ask(Entry& entry, std::chrono::milliseconds wait) {
-    Result<json> lease =
-        ask_patiently(fmt::format("/v1/leases/{}?wait_ms={}&until={}", id_of(entry.lease), wait.count(),
-                                  until_ == Until::loaded ? "loaded" : "gone"));
-    if (!lease) {
-        return lease.error();
-    }
-    entry.lease = *lease;
+Status LeaseWait::judge(Entry& entry) {
     if (until_ == Until::gone) {
         entry.verdict = judge_withdrawn(entry.lease);
         return success();
@@ -175,12 +172,30 @@ Status LeaseWait::ask(Entry& entry, std::chrono::milliseconds wait) {
     return success();
 }
 
+Status LeaseWait::ask(Entry& entry, std::chrono::milliseconds wait) {
+    Result<json> lease =
+        ask_patiently(fmt::format("/v1/leases/{}?wait_ms={}&until={}", id_of(entry.lease), wait.count(),
+                                  until_ == Until::loaded ? "loaded" : "gone"));
+    if (lease) {
+        entry.lease = *lease;
+        return judge(entry);
+    }
+    if (lease.error().code != refused) {
+        return lease.error();
+    }
+    // Leases that are long gone are forgotten: only their ids are unknown.
+    entry.lease["state"] = "gone";
+    return judge(entry);
+}
+
 Result<std::vector<LeaseWait::Entry>> LeaseWait::run(const json& leases) {
     const Instant begin = BootClock::now();
     std::vector<Entry> entries;
     for (const json& lease : leases) {
         entries.push_back({lease, {}});
-        entries.back().verdict = until_ == Until::loaded ? judge_presented(lease, nullptr) : judge_withdrawn(lease);
+        if (Status judged = judge(entries.back()); !judged) {
+            return judged.error();
+        }
     }
     std::vector<std::string> told(entries.size());
     for (;;) {

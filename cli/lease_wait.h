@@ -72,6 +72,7 @@ public:
 
 private:
     bool is_over() const { return was_interrupted() || (deadline_ && BootClock::now() >= *deadline_); }
+    Status judge(Entry& entry);
     Status ask(Entry& entry, std::chrono::milliseconds wait);
     Result<nlohmann::json> ask_patiently(const std::string& target);
 

@@ -72,6 +72,14 @@ BOOST_AUTO_TEST_CASE(a_load_error_on_the_blade_is_waited_out) {
     BOOST_TEST(failed.sentence == "blade02, slot 1 could not load scratch: smaller than one block");
 }
 
+BOOST_AUTO_TEST_CASE(a_load_error_that_the_lease_tells_itself_is_waited_out) {
+    json failed = lease("held", "error");
+    failed["outcome"] = "no such file";
+    const Verdict verdict = judge_presented(failed, nullptr);
+    BOOST_CHECK(verdict.progress == Progress::failed);
+    BOOST_TEST(verdict.sentence == "blade02, slot 1 could not load scratch: no such file");
+}
+
 BOOST_AUTO_TEST_CASE(the_error_of_another_medium_is_taken_for_ours) {
     BOOST_CHECK(judge_presented(lease("held"), blade(true, "error", "old", "another")).progress == Progress::pending);
     BOOST_CHECK(judge_presented(lease("held"), blade(true, "empty", "", "")).progress == Progress::pending);

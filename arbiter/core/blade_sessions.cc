@@ -12,7 +12,7 @@ void Step::handle(const BladeArrived& arrived) {
     if (found == state_.blades.end()) {
         actions_.refusal = no_such_blade(state_, hello.blade);
         actions_.refusal->message +=
-            fmt::format(" To make it known, type on the management module: drivebay blade add {}", hello.blade);
+            fmt::format("; to make it known, type on the management module: drivebay blade add {}", hello.blade);
         return;
     }
     if (hello.term > state_.term) {

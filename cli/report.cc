@@ -22,10 +22,16 @@ std::string plain(const json& object, const char* key) {
     return value == object.end() ? "" : plain(*value);
 }
 
-// An epoch or a count that is 0 means none.
-std::string number(const json& object, const char* key) {
-    const std::string text = plain(object, key);
+// An epoch of 0 means none.
+std::string epoch_of(const json& lease) {
+    const std::string text = plain(lease, "epoch");
     return text == "0" ? "" : text;
+}
+
+// A slot of -1 means none: the management module's own use.
+std::string slot_of(const json& lease) {
+    const std::string text = plain(lease, "slot");
+    return text == "-1" ? "" : text;
 }
 
 std::string size(const json& object, const char* key) {
@@ -92,8 +98,8 @@ Table lease_table(const json& leases) {
                                       plain(holder, "mode"));
             }
         }
-        table.add({plain(lease, "drive"), plain(lease, "blade"), plain(lease, "mode"), number(lease, "epoch"),
-                   state(lease, "state"), plain(lease, "slot"), behind});
+        table.add({plain(lease, "drive"), plain(lease, "blade"), plain(lease, "mode"), epoch_of(lease),
+                   state(lease, "state"), slot_of(lease), behind});
     }
     return table;
 }

@@ -1,0 +1,122 @@
+"""drivebay on the machines of a chassis: programs, configuration and mounts at the paths that an
+installation uses, so that every command in a test is one that an operator would type."""
+import json
+
+from machine import wait_until
+from usb_gadget import host_devices
+
+PROGRAMS = ("drivebay", "drivebayfs", "drivebay-arbiterd", "drivebay-gadgetd")
+MOUNT = "/srv/drivebay"
+SLOTS = ("cdrom", "disk", "disk", "disk")
+
+ARBITER_CFG = 'listen = ( "{mm}:4740" );\n'
+MANAGEMENT_FUSEFS_CFG = 'role = "management";\nnbd = {{ listen = ( "{mm}:10809" ); }};\n'
+BLADE_FUSEFS_CFG = 'role = "blade";\nblade = "{blade}";\nmanagement = "mm:10809";\n'
+GADGETD_CFG = 'blade = "{blade}";\narbiter = "mm:4740";\nslots = ( {slots} );\n'
+FSTAB = "{source} {mount} fuse.drivebayfs defaults,_netdev,nofail 0 0\n"
+
+
+class Deployment:
+    """Nothing runs before start(). `blades` of the chassis are all that are named blade…."""
+
+    def __init__(self, chassis):
+        self.chassis = chassis
+        self.mm = chassis["mm"]
+        self.blades = [machine for machine in chassis if machine.name.startswith("blade")]
+        self.daemons = {}       # (machine name, program) -> Process, of those that start() keeps
+
+    def start(self):
+        self.install(self.mm)
+        self.mm.put("/etc/drivebay/arbiter.cfg", ARBITER_CFG.format(mm=self.mm.address))
+        self.mm.put("/etc/drivebay/fusefs.cfg", MANAGEMENT_FUSEFS_CFG.format(mm=self.mm.address))
+        self.start_arbiter()
+        self.mount(self.mm, "drivebay")
+        for blade in self.blades:
+            self.start_blade(blade)
+        for blade in self.blades:
+            self.drivebay("blade", "add", blade.name)
+        wait_until(lambda: all(blade["online"] for blade in self.status()["blades"]), 20,
+                   "every blade online")
+
+    def install(self, machine):
+        """A machine's /usr is its own overlay, so links there reach no other."""
+        build = self.chassis.build
+        machine.run("\n".join(
+            ["set -e", f"mkdir -p /etc/drivebay /run/drivebay /var/lib/drivebay {MOUNT}"]
+            + [f"ln -sf '{build}/{program}' /usr/bin/{program}" for program in PROGRAMS]))
+
+    def start_arbiter(self):
+        self._start(self.mm, "drivebay-arbiterd")
+        self.mm.wait_until("drivebay status", 10, "the arbiter answers")
+
+    def start_blade(self, blade):
+        """After a reboot too: a machine's root does not outlive its power."""
+        self.install(blade)
+        slots = ", ".join(f'"{kind}"' for kind in SLOTS)
+        blade.put("/etc/drivebay/fusefs.cfg", BLADE_FUSEFS_CFG.format(blade=blade.name))
+        blade.put("/etc/drivebay/gadgetd.cfg", GADGETD_CFG.format(blade=blade.name, slots=slots))
+        self.mount(blade, "mm")
+        self.start_gadgetd(blade)
+
+    def start_gadgetd(self, blade):
+        self._start(blade, "drivebay-gadgetd")
+
+    def mount(self, machine, source):
+        machine.put("/etc/fstab", FSTAB.format(source=source, mount=MOUNT))
+        machine.run(f"mount {MOUNT} </dev/null >>/run/chassis/drivebayfs.log 2>&1", timeout=30)
+
+    def kill_drivebayfs(self, machine):
+        """kill -9, as a crash would end it. What is left of its mount stays."""
+        machine.run("kill -9 $(pidof drivebayfs)")
+
+    def _start(self, machine, program):
+        self.daemons[machine.name, program] = machine.start(program, [program, "--foreground"])
+
+    def daemon(self, machine, program):
+        return self.daemons[machine.name, program]
+
+    # --- the operator's command
+
+    def drivebay(self, *words, on=None, check=True, timeout=40):
+        """On the management module, or on another machine against the management module's API."""
+        if on is None:
+            return self.mm.run(["drivebay", *words], check=check, timeout=timeout)
+        self.install(on)
+        return on.run(["drivebay", "--server", "mm:4740", *words], check=check, timeout=timeout)
+
+    def status(self):
+        return json.loads(self.drivebay("status", "--json").out)
+
+    def lease(self, drive, blade):
+        """The lease of that drive and blade in `status`, or None."""
+        return next((lease for lease in self.status()["leases"]
+                     if (lease["drive"], lease["blade"]) == (drive, blade)), None)
+
+    def slot(self, drive, blade):
+        """The slot that holds that drive on that blade, or None."""
+        for one in self.status()["blades"]:
+            if one["name"] == blade:
+                return next((slot for slot in one["slots"] if slot["drive"] == drive), None)
+        return None
+
+    # --- what a blade's host sees
+
+    def host_device(self, drive, blade, limit=15):
+        """The host's device (see usb_gadget.host_devices) that holds that drive: the interface
+        with the number of its slot, once the host has seen a medium in it."""
+        machine = self.chassis[blade]
+
+        def device():
+            slot = self.slot(drive, blade)
+            if not slot or slot["state"] != "loaded":
+                return None
+            return next((one for one in host_devices(machine)
+                         if one["interface"] == slot["slot"] and one["size"] > 0), None)
+
+        return wait_until(device, limit, f"{drive} on the host of {blade}")
+
+
+def sha256(machine, path, size=None):
+    """Of a whole device or file, or of its first `size` bytes."""
+    source = f"head -c {size} {path}" if size else f"cat {path}"
+    return machine.run(f"{source} | sha256sum", timeout=120).out.split()[0]

@@ -1,6 +1,30 @@
 fusefs_SOURCES := \
+	fusefs/control/arbiter_link.cc \
+	fusefs/control/data_path.cc \
+	fusefs/control/drain_service.cc \
+	fusefs/control/table_keeper.cc \
+	fusefs/engine/admission_plan.cc \
+	fusefs/engine/admission_table.cc \
+	fusefs/engine/admitted_view.cc \
+	fusefs/engine/aio_drive.cc \
+	fusefs/engine/aio_queue.cc \
+	fusefs/engine/aligned_buffer.cc \
+	fusefs/engine/blocking_io.cc \
+	fusefs/engine/drive_probe.cc \
+	fusefs/engine/management_catalogue.cc \
+	fusefs/engine/medium_identity.cc \
+	fusefs/engine/open_drive.cc \
+	fusefs/engine/range_lock.cc \
+	fusefs/engine/served_drive.cc \
+	fusefs/engine/served_drives.cc \
 	fusefs/loop/event_loop.cc \
-	fusefs/loop/worker_pool.cc
+	fusefs/loop/worker_pool.cc \
+	fusefs/nbd_server/instance_barrier.cc \
+	fusefs/nbd_server/nbd_connection.cc \
+	fusefs/nbd_server/nbd_exports.cc \
+	fusefs/nbd_server/nbd_handshake.cc \
+	fusefs/nbd_server/nbd_listener.cc \
+	fusefs/nbd_server/nbd_request.cc
 
 drivebayfs_MAIN := fusefs/drivebayfs.cc
 

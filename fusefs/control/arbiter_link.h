@@ -1,0 +1,51 @@
+// The data path's end of `/v1/link/datapath` (doc/PROTOCOL.md): decoding, and the questions that wait for an answer.
+// Reactor thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "lib/base/result.h"
+#include "lib/protocol/messages.h"
+#include "lib/rpc/client.h"
+#include "lib/rpc/reactor.h"
+
+namespace drivebay {
+
+class ArbiterLink {
+public:
+    struct Callbacks {
+        // The link is open: what to say first.
+        std::function<protocol::DataPathHello()> hello;
+        // An error ends the link, which is opened again; the arbiter then sends the table anew.
+        std::function<Status(const protocol::Table&)> table;
+        std::function<void(const protocol::Probe&)> probe;
+    };
+    ArbiterLink(rpc::Reactor& reactor, const rpc::Endpoint& arbiter, Callbacks callbacks);
+    ~ArbiterLink();
+    ArbiterLink(const ArbiterLink&) = delete;
+    ArbiterLink& operator=(const ArbiterLink&) = delete;
+
+    // Dropped while the link is not open: state is sent whole again after hello.
+    void send(const protocol::Message& message);
+    // The epoch; EBUSY with the arbiter's sentence; EHOSTUNREACH if there is no arbiter, or it went before it answered.
+    void acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback);
+
+private:
+    void opened();
+    void received(const nlohmann::json& json);
+    void closed(const std::string& reason);
+
+    Callbacks callbacks_;
+    const std::string arbiter_;
+    std::map<std::uint64_t, std::function<void(Result<Epoch>)>> asked_;
+    std::uint64_t last_id_ = 0;
+    std::string last_reason_;
+    std::unique_ptr<rpc::Link> link_;
+};
+
+}  // namespace drivebay

@@ -1,0 +1,113 @@
+#include "fusefs/engine/admitted_view.h"
+
+#include <cerrno>
+#include <utility>
+
+namespace drivebay {
+
+// A request on its way through the gate: what the drive sees, and whose it is. Kept for the next one.
+struct AdmittedView::Passage {
+    IoRequest inner;
+    IoRequest* outer = nullptr;
+    AdmittedView* view = nullptr;
+    Passage* next_free = nullptr;
+};
+
+AdmittedView::AdmittedView(EventLoop& loop, Drive& drive, ViewInfo info)
+    : loop_(loop), drive_(drive), info_(std::move(info)) {}
+
+AdmittedView::~AdmittedView() = default;
+
+void AdmittedView::refuse(IoRequest& request, int error) {
+    loop_.at_round_end([&request, error] { request.done(request, error); });
+}
+
+void AdmittedView::submit(IoRequest& request) {
+    const bool changes = request.operation != IoOperation::read && request.operation != IoOperation::flush;
+    if (changes && info_.admission.mode != Mode::write) {
+        return refuse(request, EROFS);
+    }
+    if (request.operation != IoOperation::flush &&
+        (request.offset > info_.geometry.size || request.length > info_.geometry.size - request.offset)) {
+        return refuse(request, EINVAL);
+    }
+    if (!gate_.enter()) {
+        return refuse(request, ESHUTDOWN);
+    }
+    if (free_passages_ == nullptr) {
+        passages_.push_back(std::make_unique<Passage>());
+        passages_.back()->view = this;
+        free_passages_ = passages_.back().get();
+    }
+    Passage& passage = *std::exchange(free_passages_, free_passages_->next_free);
+    passage.outer = &request;
+    IoRequest& inner = passage.inner;
+    inner.operation = request.operation;
+    inner.fua = request.fua;
+    inner.may_trim = request.may_trim;
+    inner.offset = request.offset;
+    inner.length = request.length;
+    inner.data = request.data;
+    inner.context = &passage;
+    inner.done = [](IoRequest& done, int error) {
+        Passage& passed = *static_cast<Passage*>(done.context);
+        passed.view->complete(passed, error);
+    };
+    drive_.submit(inner);
+}
+
+void AdmittedView::complete(Passage& passage, int error) {
+    IoRequest& request = *std::exchange(passage.outer, nullptr);
+    passage.next_free = std::exchange(free_passages_, &passage);
+    if (error == 0) {
+        if (request.operation == IoOperation::read) {
+            ++reads_;
+            read_bytes_ += request.length;
+        } else if (request.operation != IoOperation::flush) {
+            ++writes_;
+            written_bytes_ += request.length;
+        }
+    }
+    // The answer first: whoever waits for the drain then finds nothing of this view unanswered here.
+    request.done(request, error);
+    gate_.leave();
+}
+
+std::uint64_t AdmittedView::on_end(std::function<void()> callback) {
+    end_callbacks_.emplace(++last_callback_, std::move(callback));
+    return last_callback_;
+}
+
+void AdmittedView::forget(std::uint64_t callback_id) { end_callbacks_.erase(callback_id); }
+
+void AdmittedView::end(std::function<void()> drained) {
+    if (gate_.closed()) {
+        return;
+    }
+    gate_.close(std::move(drained));
+    while (!end_callbacks_.empty()) {
+        auto first = end_callbacks_.extract(end_callbacks_.begin());
+        first.mapped()();
+    }
+}
+
+protocol::Counters AdmittedView::counters() const {
+    return {info_.admission.drive, info_.admission.blade, reads_, read_bytes_, writes_, written_bytes_};
+}
+
+void AdmittedView::handle_closed() {
+    if (--handles_ == 0) {
+        for (const std::function<void()>& callback : std::exchange(unused_callbacks_, {})) {
+            callback();
+        }
+    }
+}
+
+void AdmittedView::when_unused(std::function<void()> callback) {
+    if (handles_ == 0) {
+        return callback();
+    }
+    unused_callbacks_.push_back(std::move(callback));
+}
+
+}  // namespace drivebay

@@ -1,0 +1,51 @@
+// One Linux AIO context for a loop: submissions are gathered and go to the kernel in one io_submit(2) at the end of the
+// round; completions come by eventfd. Loop thread only.
+#pragma once
+
+#include <libaio.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "fusefs/loop/event_loop.h"
+#include "lib/base/fd.h"
+
+namespace drivebay {
+
+// Belongs to whoever submits it and stays put until `done`. `block` is prepared with io_prep_*; `data` and the eventfd
+// are the queue's.
+struct AioOperation {
+    iocb block{};
+    // `result` is the byte count or a negative errno. Never called from inside submit().
+    void (*done)(AioOperation& operation, long result) = nullptr;
+    void* context = nullptr;
+};
+
+class AioQueue {
+public:
+    // Throws std::system_error if the kernel has no more AIO contexts (fs.aio-max-nr).
+    explicit AioQueue(EventLoop& loop, int depth = 1024);
+    // Waits in the kernel for what is still in flight; no `done` is called any more.
+    ~AioQueue();
+    AioQueue(const AioQueue&) = delete;
+    AioQueue& operator=(const AioQueue&) = delete;
+
+    void submit(AioOperation& operation);
+
+private:
+    void flush();
+    void schedule_flush();
+    void reap();
+
+    EventLoop& loop_;
+    const int depth_;
+    io_context_t context_ = nullptr;
+    UniqueFd completed_;
+    std::vector<iocb*> waiting_;
+    std::vector<io_event> events_;
+    int in_flight_ = 0;
+    bool flush_scheduled_ = false;
+    EventLoop::TimerId retry_ = 0;
+};
+
+}  // namespace drivebay

@@ -1,0 +1,144 @@
+// One NBD client: its socket, its handshake, its requests in flight. Loop thread only.
+//
+// What a client can make this process hold is bounded: its requests and their data count against a limit of its own and
+// against one of all clients until their replies are sent, and while either is used up nothing more is read from it. One
+// that stalls in the middle of a message, either way, is hung up on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fusefs/engine/aligned_buffer.h"
+#include "fusefs/engine/view.h"
+#include "fusefs/loop/event_loop.h"
+#include "fusefs/nbd_server/nbd_exports.h"
+#include "fusefs/nbd_server/nbd_handshake.h"
+#include "fusefs/nbd_server/nbd_request.h"
+#include "lib/base/fd.h"
+
+namespace drivebay::nbd {
+
+// The memory of all clients together.
+class MemoryBudget {
+public:
+    explicit MemoryBudget(std::size_t limit) : limit_(limit) {}
+    // A first taker always gets what it asks for. False: `wake` will be called when there may be more.
+    bool take(std::size_t bytes, std::uint64_t who, std::function<void()> wake);
+    void give_back(std::size_t bytes);
+    void forget(std::uint64_t who);
+
+private:
+    struct Waiting {
+        std::uint64_t who = 0;
+        std::function<void()> wake;
+    };
+    const std::size_t limit_;
+    std::size_t used_ = 0;
+    std::deque<Waiting> waiting_;
+};
+
+// What all connections share; outlives them.
+struct ConnectionContext {
+    EventLoop& loop;
+    BufferPool& buffers;
+    Exports& exports;
+    MemoryBudget& budget;
+};
+
+class NbdConnection final : public BarrierMember {
+public:
+    using Id = Exports::Connection;
+
+    // `finished` comes once, later, from the loop, when the socket is closed and nothing is in flight; then it is destroyed.
+    NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, Id id, std::function<void(Id)> finished);
+    ~NbdConnection() override;
+
+    // Hangs up now; what is in flight completes unanswered.
+    void shut(const std::string& why) override;
+
+private:
+    struct Work;
+    enum class Phase {
+        handshake,
+        transmission,
+        draining,  // nothing more is read; what is asked is answered, then the connection ends
+        lost,      // hung up; waits for what is in flight
+        finished,
+    };
+
+    void on_event(std::uint32_t events);
+    void on_readable();
+    bool receive_handshake();
+    bool receive_requests();
+    void pump_handshake();
+    void ask();
+    void begin_transmission();
+    void on_export(Result<std::shared_ptr<View>> view);
+    void on_view_ended();
+    void parse_requests();
+    bool take_request(const RequestHeader& header);
+    bool may_hold(std::size_t bytes);
+    void submit(Work& work);
+    void completed(Work& work, int error);
+    void answer(Work& work, WireError error);
+    void schedule_send();
+    void send();
+    bool output_pending() const { return !text_.empty() || first_answer_ != nullptr; }
+    void watch();
+    void drain(const std::string& why);
+    void lose(const std::string& why);
+    void finish_if_idle();
+    Work& new_work(const RequestHeader& header, std::size_t held);
+    void release(Work& work);
+    void check_stall();
+
+    ConnectionContext& context_;
+    UniqueFd socket_;
+    const NbdPeer peer_;
+    const Id id_;
+    std::function<void(Id)> finished_;
+    Phase phase_ = Phase::handshake;
+    Handshake handshake_;
+    bool question_asked_ = false;
+    std::string opened_name_;
+    std::shared_ptr<View> view_;
+    std::uint64_t end_callback_ = 0;
+    ExportFacts facts_;
+    bool structured_replies_ = false;
+
+    std::vector<std::byte> input_;
+    std::size_t input_begin_ = 0;
+    std::size_t input_end_ = 0;
+    Work* receiving_ = nullptr;  // a write whose payload is on its way
+    std::size_t received_ = 0;
+    std::uint64_t skip_ = 0;     // payload bytes of a refused request
+    bool blocked_ = false;       // by a limit
+
+    std::vector<std::unique_ptr<Work>> works_;
+    Work* free_works_ = nullptr;
+    std::size_t held_ = 0;       // bytes that count against the limits
+    std::size_t in_flight_ = 0;  // requests at the drive
+    std::size_t unanswered_ = 0; // requests taken, their replies not yet sent
+
+    std::string text_;           // of the handshake, to be sent
+    Work* first_answer_ = nullptr;
+    Work* last_answer_ = nullptr;
+    std::size_t sent_ = 0;       // of the first answer
+    bool send_scheduled_ = false;
+    bool want_write_ = false;
+    std::uint32_t watched_ = 0;
+
+    std::uint64_t moved_ = 0;        // bytes, either way
+    std::uint64_t moved_before_ = 0; // at the last look
+    EventLoop::TimerId handshake_timer_ = 0;
+    EventLoop::TimerId stall_timer_ = 0;
+    EventLoop::TimerId end_timer_ = 0;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace drivebay::nbd

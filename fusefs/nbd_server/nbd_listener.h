@@ -1,0 +1,61 @@
+// The NBD server: its listeners, TCP and Unix, and the connections that came by them. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fusefs/nbd_server/nbd_connection.h"
+#include "lib/base/result.h"
+#include "lib/rpc/endpoint.h"
+
+namespace drivebay::nbd {
+
+class NbdListener {
+public:
+    struct Limits {
+        std::size_t connections = 1024;                 // one more is hung up on
+        std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together
+    };
+    NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits);
+    // After stop() has called back, or when nobody has connected.
+    ~NbdListener();
+    NbdListener(const NbdListener&) = delete;
+    NbdListener& operator=(const NbdListener&) = delete;
+
+    // A Unix socket's stale file is replaced; one that still answers is EADDRINUSE. Mode 0660.
+    Status listen(const rpc::Endpoint& endpoint);
+
+    // Hangs up on everybody, without a word: a client that knows how comes back. `stopped` runs when nothing of them is
+    // in flight.
+    void stop(std::function<void()> stopped);
+
+private:
+    struct Socket {
+        UniqueFd fd;
+        std::string path;  // of a Unix socket: removed at the end
+    };
+    Status listen_tcp(const rpc::Endpoint& endpoint);
+    Status listen_unix(const rpc::Endpoint& endpoint);
+    Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
+    void accept_some(int listener, bool is_unix);
+    void pause();
+    void finished(NbdConnection::Id id);
+    void close_sockets();
+
+    EventLoop& loop_;
+    const Limits limits_;
+    Exports exports_;
+    MemoryBudget budget_;
+    ConnectionContext context_;
+    std::vector<Socket> sockets_;
+    std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
+    NbdConnection::Id last_id_ = 0;
+    EventLoop::TimerId pause_ = 0;
+    std::function<void()> stopped_;
+};
+
+}  // namespace drivebay::nbd

@@ -447,6 +447,7 @@ void Step::plan_empty(int id, SlotPlan& slot) {
         return;
     }
     slot.inserting = Medium{wanted.drive, wanted.epoch, ""};
+    slot.inserting_for = plan_.version;
     record(id, slot, Phase::inserting, *slot.inserting);
     bool cdrom = slot.kind == DriveKind::cdrom;
     begin(slot, Insert{id, wanted.drive, wanted.epoch, cdrom, cdrom || wanted.access == Mode::read});

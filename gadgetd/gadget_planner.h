@@ -52,6 +52,7 @@ struct SlotPlan {
 
     std::optional<protocol::DesiredSlot> wanted;
     std::optional<Medium> inserting;
+    std::uint64_t inserting_for = 0;  // the version of the desired state that asked for it
     bool host_locked = false;
     SourceState source = SourceState::online;
 

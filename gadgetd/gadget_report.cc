@@ -68,6 +68,13 @@ ObservedSlot describe(int id, const SlotPlan& slot, std::size_t existing) {
     return report;
 }
 
+// An insert that a newer desired state no longer wants is not over yet: to answer that state with "empty" would say that
+// the medium never gets in.
+bool is_overtaken(const SlotPlan& slot) {
+    return slot.inserting && (!slot.wanted || slot.wanted->eject || slot.wanted->drive != slot.inserting->drive ||
+                              slot.wanted->epoch != slot.inserting->epoch);
+}
+
 }  // namespace
 
 protocol::BladeObserved observed(const GadgetPlan& plan) {
@@ -77,6 +84,9 @@ protocol::BladeObserved observed(const GadgetPlan& plan) {
         std::count_if(plan.slots.begin(), plan.slots.end(), [](const auto& entry) { return entry.second.exists; });
     for (const auto& [id, slot] : plan.slots) {
         report.slots.push_back(describe(id, slot, static_cast<std::size_t>(existing)));
+        if (is_overtaken(slot)) {
+            report.version = std::min(report.version, slot.inserting_for);
+        }
     }
     return report;
 }

@@ -425,6 +425,20 @@ BOOST_AUTO_TEST_CASE(an_older_desired_state_is_not_taken) {
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::empty);
 }
 
+BOOST_AUTO_TEST_CASE(an_insert_under_way_is_not_answered_away_by_a_newer_desired_state) {
+    Blade blade;
+    blade.feed(Tick{});
+    blade.hold = true;
+    blade.desire({want(0, "scratch", 7)});
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, 1);
+    blade.desire({want(0, "scratch", 7, Mode::write, true)});
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, 1);
+    blade.hold = false;
+    blade.feed(Tick{});
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, 2);
+    BOOST_CHECK_EQUAL(blade.slot().last->epoch, 7);
+}
+
 BOOST_AUTO_TEST_CASE(a_repeated_desired_state_changes_nothing) {
     Blade blade = loaded_blade();
     for (int i = 0; i < 5; ++i) {

@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb",
 }
 
+PIPE_READS = 16     # times 64 KiB: more than a pipe holds
+
 
 def find_port():
     ports = "/sys/class/virtio-ports"
@@ -170,8 +172,10 @@ class Agent:
             job = self.jobs.pop(pid, None)
             if job:
                 for reader in list(job.outputs):
-                    while self.forward(reader):
-                        pass
+                    # What is in the pipe now; a child left behind might write for ever.
+                    for _ in range(PIPE_READS):
+                        if not self.forward(reader):
+                            break
                 for reader in list(job.outputs):
                     self.forget(reader)
                 self.send(id=job.id, rc=os.waitstatus_to_exitcode(status))

@@ -97,7 +97,7 @@ install -m755 "$here/init" "$root/init"
 cp "$(command -v busybox)" "$root/bin/busybox"
 # shellcheck disable=SC2086
 modprobe -d "$new" -S "$version" --show-depends -a $early |
-    awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$new/early"
+    sed -n 's/^insmod \(.*\.ko\) *$/\1/p' | awk '!seen[$0]++' >"$new/early"
 while read -r module; do
     cp "$module" "$root/modules/"
     basename "$module"

@@ -9,6 +9,7 @@ ADDRESSES = {
     "mm": {"mgmt": "10.77.0.1", "san": "10.78.0.1"},
     "store": {"san": "10.78.0.2"},
     "desk": {"mgmt": "10.77.0.90"},
+    "wide": {"mgmt": "10.77.0.1"},
 }
 
 # Loaded by what a machine has, because each module costs emulated time at boot. File
@@ -77,13 +78,17 @@ def address_of(name):
 
 
 def from_plan(one):
-    """A Spec from a name ('mm', 'store', 'desk', 'blade01' …), or a Spec as it is."""
+    """A Spec from a name ('mm', 'store', 'desk', 'blade01' …), or a Spec as it is.
+
+    'wide' is a whole chassis in one machine: management module and 14 blades, UDC by UDC."""
     if isinstance(one, Spec):
         return one
     if re.fullmatch(r"blade\d\d", one):
         return Spec(one, udcs=1)
     if one in ("mm", "store"):
         return Spec(one, disks=[Disk(mount="/data")])
+    if one == "wide":
+        return Spec(one, memory=768, cpus=2, udcs=14, disks=[Disk(mount="/data")])
     return Spec(one)
 
 

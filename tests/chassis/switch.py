@@ -39,6 +39,7 @@ class Port:
         self.received = bytearray()
         self.queue = collections.deque()
         self.queued = 0
+        self.full = False       # the machine takes no more; epoll says when it does
 
 
 class Switch:
@@ -71,6 +72,7 @@ class Switch:
         port.received.clear()
         port.queue.clear()
         port.queued = 0
+        port.full = False
 
     def receive(self, port):
         try:
@@ -136,7 +138,7 @@ class Switch:
         else:
             receiver.queue.append(memoryview(frames))
             receiver.queued += len(frames)
-            if len(receiver.queue) == 1:
+            if not receiver.full:
                 self.flush(receiver)
 
     def flush(self, port):
@@ -146,7 +148,9 @@ class Switch:
             try:
                 sent = port.cable.send(piece)
             except BlockingIOError:
-                self.poll.modify(port.cable, select.EPOLLIN | select.EPOLLOUT)
+                if not port.full:
+                    port.full = True
+                    self.poll.modify(port.cable, select.EPOLLIN | select.EPOLLOUT)
                 return
             except OSError:
                 self.detach(port)
@@ -156,7 +160,9 @@ class Switch:
                 port.queue[0] = piece[sent:]
             else:
                 port.queue.popleft()
-        self.poll.modify(port.cable, select.EPOLLIN)
+        if port.full:
+            port.full = False
+            self.poll.modify(port.cable, select.EPOLLIN)
 
     def command(self):
         """Obeys one command; False when the driver is gone."""

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """Enter a machine of a chassis that was kept (make demo KEEP=1), or end the chassis.
 
     enter.py [--run FOLDER] MACHINE               a shell; exit or ^D leaves it
@@ -21,6 +21,8 @@ import frames
 import keep
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# Not the outer machine's start-up files: they cost emulated time and may expect its state.
+SHELL = ["bash", "--noprofile", "--norc"]
 
 
 def open_door(run):
@@ -84,12 +86,12 @@ def main():
         frames.write(door, list=True)
     else:
         raw = sys.stdin.isatty() and sys.stdout.isatty()
-        request = {"machine": given.machine, "argv": given.command or ["bash", "-l"],
+        request = {"machine": given.machine, "argv": given.command or SHELL,
                    "cwd": os.path.dirname(os.path.dirname(HERE))}
         if raw:
             size = shutil.get_terminal_size()
             request["tty"] = [size.lines, size.columns]
-            request["env"] = {"TERM": os.environ.get("TERM", "dumb")}
+            request["env"] = {"TERM": os.environ.get("TERM", "dumb"), "PS1": r"\u@\h:\w\$ "}
         frames.write(door, **request)
     status = converse(door, raw)
     if status is None:

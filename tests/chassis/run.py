@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """Run the tests that need whole machines.
 
     run.py [--build FOLDER] [--keep] [--list] [NAME ...]
@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+import types
 
 import keep
 from chassis import Chassis
@@ -24,6 +25,7 @@ from testing import Skip
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULT_LIMIT = 60
+SETUP_LIMIT = 120
 
 
 class Test:
@@ -38,12 +40,26 @@ class Test:
 
 
 def discover(names):
+    """Tests by file and place in the file. A file that cannot be read is one failing test."""
     tests = []
     for path in sorted(glob.glob(os.path.join(glob.escape(HERE), "test_*.py"))):
-        module = importlib.import_module(os.path.basename(path)[:-3])
+        name = os.path.basename(path)[:-3]
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:
+            tests.append(unreadable(name, error))
+            continue
         tests += [Test(module, name, function) for name, function in vars(module).items()
                   if name.startswith("test_") and callable(function)]
     return [test for test in tests if test.matches(names)]
+
+
+def unreadable(name, error):
+    def fail(_):
+        raise ImportError(f"the file cannot be read: {error}") from error
+    module = types.ModuleType(name)
+    module.MACHINES = []
+    return Test(module, "import", fail)
 
 
 def grouped(tests):
@@ -103,12 +119,13 @@ class Runner:
             started = time.monotonic()
             before = {process for machine in c for process in machine.processes}
             try:
-                with TimeLimit(test.limit):
-                    if prepared is not test.module:
+                if prepared is not test.module:
+                    with TimeLimit(SETUP_LIMIT):
                         self.finish(prepared, c)
                         prepared = test.module
                         getattr(test.module, "setup", lambda c: None)(c)
-                        before = {process for machine in c for process in machine.processes}
+                    before = {process for machine in c for process in machine.processes}
+                with TimeLimit(test.limit):
                     note = test.function(c)
                 self.clean(c, before)
                 self.line("ok", test, started, note if isinstance(note, str) else "")

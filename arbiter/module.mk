@@ -30,4 +30,11 @@ arbiter_SOURCES := \
 
 drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 
-arbiter_TESTS :=
+arbiter_TESTS := \
+	tests/unit/event_log_test.cc \
+	tests/unit/lease_endings_test.cc \
+	tests/unit/lease_queue_test.cc \
+	tests/unit/lease_random_test.cc \
+	tests/unit/lease_requests_test.cc \
+	tests/unit/lease_sessions_test.cc \
+	tests/unit/sqlite_store_test.cc

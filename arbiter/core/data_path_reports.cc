@@ -25,7 +25,11 @@ void Step::handle(const DataPathArrived& arrived) {
     state_.data_path_online = true;
     state_.data_path_boot_id = hello.boot_id;
     actions_.audit.push_back({.event = "data-path-online"});
-    if (hello.term > state_.term) {
+    // Each start has a term of its own, so one that the data path has heard before this start ever spoke to it was used by
+    // an arbiter that this store does not remember.
+    const bool heard_of_another = state_.data_path_greeted ? hello.term > state_.term : hello.term >= state_.term;
+    state_.data_path_greeted = true;
+    if (heard_of_another) {
         state_.term = hello.term + 1;
         actions_.changes.term = true;
         actions_.audit.push_back({.event = "term-raised", .detail = fmt::format("to {}", state_.term)});

@@ -112,6 +112,7 @@ struct State {
     // of this run
     Timing timing;
     bool data_path_online = false;  // it has said hello on the link that is open now
+    bool data_path_greeted = false;  // … or on an earlier one
     std::string data_path_boot_id;
     std::uint64_t table_version = 0;
     // Admissions of the data path that no lease stands for (the store was lost or rolled back): to be fenced.

@@ -117,6 +117,17 @@ void Step::take_over(Lease& taker, const Present& request) {
     }
 }
 
+// What was being ended for a waiter is now being ended for the one that takes its place.
+void Step::inherit(LeaseId former, LeaseId heir) {
+    for (auto& [id, lease] : state_.leases) {
+        if (lease.state == LeaseState::revoking && (lease.taker == former || lease.successor == former)) {
+            lease.taker = lease.taker == former ? heir : lease.taker;
+            lease.successor = lease.successor == former ? heir : lease.successor;
+            changed(lease);
+        }
+    }
+}
+
 void Step::handle(const Present& request) {
     const auto drive = state_.drives.find(request.drive);
     if (drive == state_.drives.end()) {
@@ -167,6 +178,7 @@ void Step::handle(const Present& request) {
             old.successor = id;
             changed(old);
             if (old.state == LeaseState::waiting) {
+                inherit(old.id, id);
                 end_waiter(old, Ending::changed, fmt::format("{} access was asked for instead", to_string(request.access)));
             } else if (plan.end_first && request.policy == Policy::force) {
                 fence(old, Ending::changed, fmt::format("ended by force for {} access", to_string(request.access)));

@@ -75,6 +75,7 @@ private:
     struct Plan;
     std::optional<Refusal> plan(const Present& request, const std::string& blade, std::vector<Plan>& plans) const;
     std::optional<Refusal> refuse_to_wait(const Present& request, const std::vector<Plan>& plans) const;
+    void inherit(LeaseId former, LeaseId heir);
     void take_over(Lease& taker, const Present& request);
     std::optional<Refusal> list_blades(const std::vector<std::string>& named, std::vector<std::string>& blades) const;
 

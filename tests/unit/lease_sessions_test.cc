@@ -1,0 +1,318 @@
+// Blades and the data path come, go, restart.
+#define BOOST_TEST_DYN_LINK
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/lease_world.h"
+
+using namespace drivebay;
+using namespace drivebay::arbiter;
+using models::World;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What a restart of the arbiter keeps of its state: what is stored.
+State restarted(const State& before) {
+    State state;
+    state.drives = before.drives;
+    state.blades = before.blades;
+    for (const auto& [id, lease] : before.leases) {
+        if (!is_gone(lease)) {
+            state.leases[id] = lease;
+        }
+    }
+    state.epochs = before.epochs;
+    state.term = before.term + 1;
+    state.last_lease = before.last_lease;
+    for (auto& [name, drive] : state.drives) {
+        drive.observed.reset();
+    }
+    for (auto& [name, blade] : state.blades) {
+        blade.connected = blade.live = false;
+        blade.observed = {};
+    }
+    return state;
+}
+
+struct OneWriter : World {
+    OneWriter() {
+        add_drive("d");
+        add_blade("a");
+        present("d", "a", Mode::write);
+        epoch = lease("d", "a").epoch;
+        first = lease("d", "a").id;
+    }
+    Epoch epoch = 0;
+    LeaseId first = 0;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(lease_sessions)
+
+BOOST_FIXTURE_TEST_CASE(a_stranger_is_welcome, World) {
+    add_blade("blade01");
+    blades.emplace("blade02", models::BladeModel("blade02", {}));
+    const Actions actions = connect("blade02");
+    BOOST_REQUIRE(actions.refusal);
+    BOOST_TEST(actions.refusal->message.find("drivebay blade add blade02") != std::string::npos);
+    BOOST_TEST(!actions.welcome);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_restarted_gadgetd_loses_its_session_and_its_medium, OneWriter) {
+    disconnect("a");
+    const Actions actions = connect("a");
+    BOOST_REQUIRE(actions.welcome);
+    BOOST_TEST(actions.welcome->session == "session of a");
+    BOOST_TEST(actions.desired.contains("a"));
+    settle();
+    BOOST_TEST(lease("d", "a").epoch == epoch);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_rebooted_blade_keeps_the_epoch_of_its_former_life, OneWriter) {
+    blades.at("a").reboot();
+    connect("a");
+    BOOST_TEST((state.leases.at(first).state == LeaseState::fencing));
+    BOOST_TEST(desired_state(state, "a").slots.empty());
+    settle();
+    BOOST_TEST(is_loaded("d", "a"));
+    BOOST_TEST(lease("d", "a").epoch == epoch + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_rebooted_blade_passes_those_who_wait, OneWriter) {
+    add_blade("b");
+    present("d", "b", Mode::write);
+    blades.at("a").reboot();
+    connect("a");
+    settle();
+    BOOST_TEST(is_loaded("d", "b"));
+    BOOST_TEST((lease("d", "a").state == LeaseState::waiting));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_repeated_or_late_report_changes_something, OneWriter) {
+    const auto report = blades.at("a").observed();
+    withdraw("d", "a");
+    present("d", "a", Mode::write);
+    const Epoch now_held = lease("d", "a").epoch;
+    step(BladeReported{"a", report});
+    step(BladeReported{"a", report});
+    settle();
+    BOOST_TEST(lease("d", "a").epoch == now_held);
+    BOOST_TEST(is_loaded("d", "a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_restarts_throws_media_out, OneWriter) {
+    state = restarted(state);
+    step(Started{});
+    disconnect("a");
+    connect("a");
+    // Before the data path is back, the blade is told to keep what it has.
+    const auto desired = desired_state(state, "a");
+    BOOST_REQUIRE_EQUAL(desired.slots.size(), 1u);
+    BOOST_TEST(desired.slots[0].epoch == epoch);
+    BOOST_TEST(!desired.slots[0].eject);
+    connect_data_path();
+    settle();
+    BOOST_TEST(lease("d", "a").epoch == epoch);
+    BOOST_TEST(is_loaded("d", "a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_restarts_takes_silent_holders_for_dead, OneWriter) {
+    add_blade("b");
+    present("d", "b", Mode::write);
+    state = restarted(state);
+    step(Started{});
+    connected.erase("a");
+    connect("b");
+    connect_data_path();
+    settle();
+    pass(9s);
+    settle();
+    BOOST_TEST((state.leases.at(first).state == LeaseState::held));
+    pass(2s);
+    settle();
+    BOOST_TEST(is_loaded("d", "b"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_fence_under_way_is_forgotten_by_a_restart, OneWriter) {
+    data_path.stuck = true;
+    withdraw("d", "a", true);
+    state = restarted(state);
+    step(Started{});
+    connect_data_path();
+    BOOST_TEST(data_path_table(state).fence.size() == 1u);
+    data_path.stuck = false;
+    settle();
+    BOOST_TEST(data_path_table(state).fence.empty());
+    BOOST_TEST(state.leases.at(first).outcome.find("by force") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_with_an_empty_store_goes_below_the_data_paths_floor, OneWriter) {
+    state = State{};
+    state.term = 1;
+    step(Started{});
+    connect_data_path();
+    BOOST_TEST(state.term == 2u);
+    BOOST_TEST(state.epochs.at("d") == epoch);
+    // Nobody stands for what is admitted: it is fenced before anyone else gets the drive.
+    connected.clear();
+    data_path.stuck = true;
+    add_drive("d");
+    add_blade("b");
+    present("d", "b", Mode::write);
+    BOOST_TEST((lease("d", "b").state == LeaseState::waiting));
+    data_path.stuck = false;
+    settle();
+    BOOST_TEST(lease("d", "b").epoch == epoch + 1);
+    BOOST_TEST(!data_path.admits("d", "a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_with_an_old_store_uses_epochs_again, OneWriter) {
+    const State old = state;
+    withdraw("d", "a");
+    present("d", "a", Mode::write);
+    withdraw("d", "a");
+    const Epoch highest = state.epochs.at("d");
+    state = restarted(old);
+    step(Started{});
+    connect_data_path();
+    blades.at("a").slots.clear();
+    disconnect("a");
+    connect("a");
+    settle();
+    pass(6s);
+    settle();
+    // Its lease of the old epoch is admitted by nobody any more: it gets a new one.
+    BOOST_TEST(lease("d", "a").epoch > highest);
+    BOOST_TEST(data_path.admits("d", "a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_restart_of_the_data_path_ends_leases, OneWriter) {
+    step(DataPathLeft{});
+    BOOST_TEST(!hindrance(state, "d").empty());
+    pass(60s);
+    connect_data_path();
+    settle();
+    BOOST_TEST(lease("d", "a").epoch == epoch);
+    BOOST_TEST((lease("d", "a").state == LeaseState::held));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_of_a_lower_term_is_believed, World) {
+    add_blade("a").term = 9;
+    disconnect("a");
+    const Actions actions = connect("a");
+    BOOST_REQUIRE(actions.refusal);
+    BOOST_TEST(actions.refusal->message.find("term 9") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_answer_to_a_former_terms_state_counts_for_this_one, OneWriter) {
+    const auto old_answer = blades.at("a").observed();
+    state = restarted(state);
+    step(Started{});
+    BOOST_TEST(state.blades.at("a").version > old_answer.version);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_removed_blade_stays_connected, World) {
+    add_blade("a");
+    BOOST_TEST(step(RemoveBlade{"a"}).dropped_blades.contains("a"));
+}
+
+// ---- @local ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+protocol::LocalAnswer acquire(World& world, Mode mode) {
+    const Actions actions = world.step(LocalAcquired{{7, "d", mode}});
+    BOOST_REQUIRE_EQUAL(actions.local_answers.size(), 1u);
+    if (actions.local_answers[0].granted) {
+        const protocol::LocalUse use{"d", actions.local_answers[0].epoch};
+        std::erase(world.data_path.local, use);
+        world.data_path.local.push_back(use);
+    }
+    return actions.local_answers[0];
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(local_tools_get_in_beside_a_writer, OneWriter) {
+    const auto answer = acquire(*this, Mode::read);
+    BOOST_TEST(!answer.granted);
+    BOOST_TEST(answer.error.find("a (write)") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_gets_in_beside_a_local_writer, World) {
+    add_drive("d");
+    add_blade("a");
+    const auto answer = acquire(*this, Mode::write);
+    BOOST_TEST(answer.granted);
+    BOOST_TEST(data_path_table(state).admit.empty());
+    present("d", "a");
+    BOOST_TEST((lease("d", "a").state == LeaseState::waiting));
+    data_path.local.clear();
+    step(LocalReleased{{"d", answer.epoch}});
+    settle();
+    BOOST_TEST(is_loaded("d", "a"));
+    BOOST_TEST(lease("d", "a").epoch == answer.epoch + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(local_readers_starve_a_waiting_writer, World) {
+    add_drive("d");
+    add_blade("a");
+    add_blade("b");
+    present("d", "a");
+    present("d", "b", Mode::write);
+    BOOST_TEST(!acquire(*this, Mode::read).granted);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_repeated_local_acquire_gets_a_second_epoch, World) {
+    add_drive("d");
+    const Epoch first = acquire(*this, Mode::write).epoch;
+    BOOST_TEST(acquire(*this, Mode::read).epoch == first);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_local_lease_outlives_the_data_path_that_held_it, World) {
+    add_drive("d");
+    add_blade("a");
+    BOOST_TEST(acquire(*this, Mode::write).granted);
+    data_path.local.clear();
+    step(DataPathLeft{});
+    connect_data_path();
+    present("d", "a", Mode::write);
+    BOOST_TEST(is_loaded("d", "a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_local_lease_is_lost_with_a_link_that_comes_back, World) {
+    add_drive("d");
+    const auto answer = acquire(*this, Mode::write);
+    step(DataPathLeft{});
+    connect_data_path();
+    BOOST_TEST(acquire(*this, Mode::write).epoch == answer.epoch);
+}
+
+BOOST_FIXTURE_TEST_CASE(force_does_not_reach_local_tools, World) {
+    add_drive("d");
+    add_blade("a");
+    const auto answer = acquire(*this, Mode::write);
+    Present request;
+    request.drive = "d";
+    request.blades = {"a"};
+    request.policy = Policy::force;
+    step(request);
+    BOOST_REQUIRE_EQUAL(data_path_table(state).fence.size(), 1u);
+    BOOST_TEST(data_path_table(state).fence[0].blade == "@local");
+    settle();
+    BOOST_TEST(lease("d", "a").epoch == answer.epoch + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(take_waits_for_local_tools_for_ever, World) {
+    add_drive("d");
+    add_blade("a");
+    acquire(*this, Mode::write);
+    present("d", "a", Mode::read, Policy::take);
+    const LeaseId taker = lease("d", "a").id;
+    pass(31s);
+    BOOST_TEST((state.leases.at(taker).state == LeaseState::gone));
+    BOOST_TEST(state.leases.at(taker).outcome.find("management module") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -51,3 +51,11 @@ fusefs_SOURCES += \
 	fusefs/nbd_client/pause_limit.cc \
 	fusefs/nbd_client/unanswered_requests.cc \
 	fusefs/settings.cc
+
+fusefs_TESTS += \
+	tests/unit/fuse_front_test.cc \
+	tests/unit/fuse_tree_test.cc \
+	tests/unit/fusefs_settings_test.cc \
+	tests/unit/nbd_pieces_test.cc \
+	tests/unit/pause_limit_test.cc \
+	tests/unit/unanswered_requests_test.cc

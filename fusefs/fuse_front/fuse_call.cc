@@ -2,7 +2,7 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "fusefs/fuse_front/fuse_front.h"
 
@@ -32,7 +32,7 @@ FuseCall::FuseCall(fuse_req_t request)
 
 void FuseCall::answered() const {
     if (--front_->unanswered == 0 && front_->on_all_answered) {
-        front_->on_all_answered();
+        std::exchange(front_->on_all_answered, {})();
     }
 }
 

@@ -171,8 +171,7 @@ void FuseSession::stop(std::function<void()> stopped) {
     impl_->ended = {};
     impl_->unwatch();
     impl_->detach();
-    const auto end = [this, stopped = std::move(stopped)] {
-        impl_->front.on_all_answered = {};
+    auto end = [this, stopped = std::move(stopped)] {
         // Never from inside an answer: libfuse still holds the session's lock there.
         impl_->loop.post([this, stopped] {
             impl_->finish();
@@ -182,7 +181,7 @@ void FuseSession::stop(std::function<void()> stopped) {
     if (impl_->front.unanswered == 0) {
         return end();
     }
-    impl_->front.on_all_answered = end;
+    impl_->front.on_all_answered = std::move(end);
 }
 
 }  // namespace drivebay

@@ -89,7 +89,8 @@ std::optional<NbdPiece> NbdPieces::next_zeroes() {
     if (server_->can_zero) {
         return NbdPiece{IoOperation::write_zeroes, position(), current_, nullptr, fua, request_->may_trim};
     }
-    current_ = std::min(current_, std::max(block, zero_buffer / block * block));
+    const std::uint32_t most = std::min(zero_buffer, server_->maximum_payload);
+    current_ = std::min(current_, std::max(block, most / block * block));
     bounce_ = std::make_unique<std::byte[]>(current_);
     return NbdPiece{IoOperation::write, position(), current_, bounce_.get(), fua, true};
 }

@@ -1,0 +1,191 @@
+#define BOOST_TEST_DYN_LINK
+#include "fusefs/nbd_client/nbd_pieces.h"
+
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+#include <cstring>
+#include <vector>
+
+namespace drivebay {
+
+namespace {
+
+// A server that does as it is told, and refuses what does not fit what it said of itself.
+struct Server {
+    NbdExport server;
+    std::vector<std::byte> medium = std::vector<std::byte>(64 * 1024);
+    std::vector<NbdPiece> seen;
+
+    Server() {
+        server.geometry.size = medium.size();
+        server.maximum_payload = 16 * 1024;
+        server.can_flush = server.can_fua = server.can_trim = server.can_zero = true;
+        for (std::size_t i = 0; i < medium.size(); ++i) {
+            medium[i] = static_cast<std::byte>(i * 7 + i / 256);
+        }
+    }
+
+    void obey(const NbdPiece& piece) {
+        seen.push_back(piece);
+        BOOST_TEST(piece.offset % server.minimum_block == 0U);
+        BOOST_TEST(piece.length % server.minimum_block == 0U);
+        BOOST_TEST(piece.offset + piece.length <= medium.size());
+        std::byte* const at = medium.data() + piece.offset;
+        switch (piece.command) {
+            case IoOperation::read: std::memcpy(piece.data, at, piece.length); break;
+            case IoOperation::write: std::memcpy(at, piece.data, piece.length); break;
+            case IoOperation::write_zeroes:
+                BOOST_TEST(server.can_zero);
+                std::memset(at, 0, piece.length);
+                break;
+            case IoOperation::trim: BOOST_TEST(server.can_trim); break;
+            case IoOperation::flush: BOOST_TEST(server.can_flush); break;
+        }
+        if (piece.command == IoOperation::read || piece.command == IoOperation::write) {
+            BOOST_TEST(piece.length <= server.maximum_payload);
+        }
+        BOOST_TEST((!piece.fua || server.can_fua));
+    }
+
+    void run(IoRequest& request) {
+        NbdPieces pieces(request, server);
+        while (const std::optional<NbdPiece> piece = pieces.next()) {
+            obey(*piece);
+            pieces.answered();
+        }
+    }
+};
+
+IoRequest make(IoOperation operation, std::uint64_t offset, std::vector<std::byte>& memory) {
+    IoRequest request;
+    request.operation = operation;
+    request.offset = offset;
+    request.length = static_cast<std::uint32_t>(memory.size());
+    request.data = memory.data();
+    return request;
+}
+
+constexpr std::pair<std::uint64_t, std::size_t> ranges[] = {
+    {0, 1}, {0, 4096}, {1, 4095}, {4095, 2}, {100, 20000}, {4096, 32768}, {65535, 1}, {0, 65536}, {511, 513}};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(nbd_pieces, Server)
+
+BOOST_AUTO_TEST_CASE(a_read_is_not_what_lies_there) {
+    for (const std::uint32_t block : {1U, 512U, 4096U}) {
+        server.minimum_block = block;
+        for (const auto& [offset, length] : ranges) {
+            std::vector<std::byte> memory(length);
+            IoRequest request = make(IoOperation::read, offset, memory);
+            run(request);
+            BOOST_TEST(std::equal(memory.begin(), memory.end(), medium.begin() + static_cast<std::ptrdiff_t>(offset)));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_write_changes_its_neighbours_or_not_itself) {
+    for (const std::uint32_t block : {1U, 512U, 4096U}) {
+        server.minimum_block = block;
+        for (const auto& [offset, length] : ranges) {
+            std::vector<std::byte> expected = medium;
+            std::vector<std::byte> memory(length, static_cast<std::byte>(length + offset));
+            std::copy(memory.begin(), memory.end(), expected.begin() + static_cast<std::ptrdiff_t>(offset));
+            IoRequest request = make(IoOperation::write, offset, memory);
+            run(request);
+            BOOST_TEST((medium == expected));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(zeroes_are_not_where_they_belong) {
+    for (const bool can_zero : {true, false}) {
+        server.can_zero = can_zero;
+        for (const std::uint32_t block : {1U, 512U, 4096U}) {
+            server.minimum_block = block;
+            for (const auto& [offset, length] : ranges) {
+                std::vector<std::byte> expected = medium;
+                std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(offset), length, std::byte{0});
+                std::vector<std::byte> memory(length);
+                IoRequest request = make(IoOperation::write_zeroes, offset, memory);
+                request.data = nullptr;
+                run(request);
+                BOOST_TEST((medium == expected));
+                std::generate(medium.begin(), medium.end(), [i = 1]() mutable { return static_cast<std::byte>(++i); });
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_write_is_not_durable_on_a_server_without_fua) {
+    server.can_fua = false;
+    std::vector<std::byte> memory(512);
+    IoRequest request = make(IoOperation::write, 0, memory);
+    request.fua = true;
+    run(request);
+    BOOST_REQUIRE(seen.size() == 2U);
+    BOOST_TEST((seen.back().command == IoOperation::flush));
+}
+
+BOOST_AUTO_TEST_CASE(fua_is_forgotten_on_a_part) {
+    server.minimum_block = 4096;
+    std::vector<std::byte> memory(20000);
+    IoRequest request = make(IoOperation::write, 100, memory);
+    request.fua = true;
+    run(request);
+    for (const NbdPiece& piece : seen) {
+        BOOST_TEST(piece.fua == (piece.command == IoOperation::write));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_trim_takes_what_was_not_named) {
+    server.minimum_block = 4096;
+    std::vector<std::byte> memory(8192);
+    IoRequest request = make(IoOperation::trim, 100, memory);
+    run(request);
+    BOOST_REQUIRE(seen.size() == 1U);
+    BOOST_TEST(seen[0].offset == 4096U);
+    BOOST_TEST(seen[0].length == 4096U);
+    seen.clear();
+    server.can_trim = false;
+    run(request);
+    BOOST_TEST(seen.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_flush_is_asked_of_a_server_that_knows_none) {
+    IoRequest request;
+    request.operation = IoOperation::flush;
+    run(request);
+    BOOST_TEST(seen.size() == 1U);
+    server.can_flush = false;
+    run(request);
+    BOOST_TEST(seen.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_repeated_request_leaves_out_its_beginning) {
+    server.minimum_block = 4096;
+    std::vector<std::byte> memory(20000, std::byte{1});
+    IoRequest request = make(IoOperation::write, 100, memory);
+    std::vector<std::byte> expected = medium;
+    std::copy(memory.begin(), memory.end(), expected.begin() + 100);
+    const std::vector<std::byte> before = medium;
+    for (int answered = 0; answered < 5; ++answered) {
+        medium = before;
+        NbdPieces pieces(request, server);
+        for (int i = 0; i < answered; ++i) {
+            obey(*pieces.next());
+            pieces.answered();
+        }
+        medium = before;  // the server that is met again has seen nothing of it
+        pieces.restart();
+        while (const std::optional<NbdPiece> piece = pieces.next()) {
+            obey(*piece);
+            pieces.answered();
+        }
+        BOOST_TEST((medium == expected));
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay

@@ -43,7 +43,7 @@ class Chassis:
         self.env = {"DRIVEBAY_TOP": self.top, "DRIVEBAY_BUILD": self.build, **(env or {})}
         self.specs = [from_plan(one) for one in machines]
         self.say = say or (lambda text: None)
-        self.kernel = os.path.join(self.root, "kernel")
+        self.kernel = None
         self.machines = {}
         self.network = None
         self.folder = None
@@ -67,7 +67,9 @@ class Chassis:
 
     def _start(self):
         ending.on_signals()
-        subprocess.run([os.path.join(HERE, "kernel.sh"), self.root], check=True)
+        made = subprocess.run([os.path.join(HERE, "kernel.sh"), self.root], check=True,
+                              stdout=subprocess.PIPE, text=True)
+        self.kernel = made.stdout.strip()
         self._make_folder()
         self.network = Network(os.path.join(self.folder, "switch.log"))
         with open(os.path.join(self.kernel, "version"), encoding="ascii") as version:

@@ -1,8 +1,8 @@
 """The setup script of a machine: run by its initramfs' shell before the agent starts.
 
 The shell is busybox, $B names it, the machine's root is at /root, its kernel's modules
-are found by a link. What is written here runs in order and in the foreground: when the
-agent answers, all of it is done.
+are found by a link. What is written here runs in order and in the foreground, and the
+first step that fails stops the machine: when the agent answers, all of it is done.
 """
 import shlex
 
@@ -57,6 +57,8 @@ def script(index, machine, all_machines, modules_folder, version):
         f"echo {machine.name} >/root/etc/hostname",
         f"$B cat >/root/etc/hosts <<'.'\n{hosts_file(all_machines)}.",
         "$B mkdir -p /dev/pts /dev/shm",
+        # No udev makes this node, whose first use loads the module.
+        "$B mknod /dev/loop-control c 10 237",
         "$B mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts",
         "$B mount -t tmpfs shm /dev/shm",
         *modules(machine, modules_folder, version),

@@ -3,8 +3,9 @@
 #
 #   kernel.sh [BUILDDIR]        default: build/chassis in the repository
 #
-# Leaves in BUILDDIR/kernel: vmlinux, initrd, lib/modules/VERSION, version.
-# Does nothing when they are there and neither this script nor init changed.
+# Prints the folder that holds vmlinux, initrd, lib/modules/VERSION and version. Its
+# name has a checksum of what made it (this script, init), so a tree at another
+# commit never changes it under a running machine. Does nothing when it is there.
 # Everything is made beside its place and renamed, so an interrupted run leaves
 # nothing that looks finished. Root (by sudo) is asked for only where the lists
 # of packages have to be fetched first.
@@ -24,8 +25,8 @@ unused='drivers/gpu drivers/media drivers/infiniband drivers/iio
     drivers/staging drivers/comedi drivers/video sound net/mac80211
     net/bluetooth net/wireless'
 
-say() { echo "kernel.sh: $*"; }
-fail() { say "$*" >&2; exit 1; }
+say() { echo "kernel.sh: $*" >&2; }
+fail() { say "$*"; exit 1; }
 
 for tool in apt-get dpkg depmod modprobe cpio busybox python3 flock sha256sum; do
     command -v "$tool" >/dev/null || fail "$tool is not installed; run 'make deps'"
@@ -36,9 +37,13 @@ build=$(cd "$build" && pwd)
 exec 9>"$build/.kernel.lock"
 flock 9
 
-out=$build/kernel
-key=$(cat "$here/kernel.sh" "$here/init" "$here/vmlinux.py" | sha256sum | cut -d' ' -f1)
-[ "$(cat "$out/stamp" 2>/dev/null)" != "$key" ] || exit 0
+key=$(cat "$here/kernel.sh" "$here/init" "$here/vmlinux.py" | sha256sum | cut -c1-12)
+out=$build/kernel-$key
+if [ -f "$out/used" ]; then
+    touch "$out/used"
+    echo "$out"
+    exit 0
+fi
 
 # The lock is held: any such folder is the rest of an interrupted run.
 rm -rf "$build"/kernel.new.*
@@ -105,7 +110,10 @@ done <"$new/early" >"$root/modules/order"
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$new/initrd"
 
 rm -rf "$new/x" "$root" "$new/early" "$new"/*.deb
-echo "$key" >"$new/stamp"
+touch "$new/used"
 rm -rf "$out"
 mv "$new" "$out"
-say "ready: Linux $version in $out"
+# Those of other commits, once nobody can be using them any more.
+find "$build" -maxdepth 2 -path '*/kernel-*/used' -mmin +1440 -printf '%h\0' | xargs -0r rm -rf
+say "ready: Linux $version"
+echo "$out"

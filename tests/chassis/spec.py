@@ -12,8 +12,8 @@ ADDRESSES = {
     "wide": {"mgmt": "10.77.0.1"},
 }
 
-# Loaded by what a machine has, because each module costs emulated time at boot. File
-# systems and character sets are not here: the kernel loads them when they are mounted.
+# Loaded by what a machine has, because each module costs emulated time at boot. Once it
+# runs, the kernel loads file systems and character sets itself when they are mounted.
 MODULES = {
     "common": ["virtio_net", "fuse"],
     "disk": ["virtio_blk"],
@@ -63,6 +63,8 @@ class Spec:
         wanted = list(MODULES["common"])
         if self.disks:
             wanted += MODULES["disk"]
+        if any(disk.mount for disk in self.disks):
+            wanted.append("ext4")
         if self.udcs:
             wanted += MODULES["usb"]
         return list(dict.fromkeys(wanted + self.modules))

@@ -77,7 +77,7 @@ def test_delay_and_loss_are_what_was_asked(c):
     plain = round_trip()
     c.delay("blade02", 50)
     delayed = round_trip()
-    assert 95 < delayed < plain + 160, f"{plain} ms, then {delayed} ms"
+    assert 95 < delayed < plain + 500, f"{plain} ms, then {delayed} ms"
     c.restore("blade02")
     c.drop("blade02", 100)
     assert not sees(c["mm"], "blade02")
@@ -144,19 +144,31 @@ def test_lun_made_by_hand_is_a_drive_of_the_host(c):
     blade.wait_until(lambda: not usb_gadget.host_devices(blade))
 
 
-def test_killed_machine_is_gone_and_comes_back(c):
-    blade = c["blade02"]
-    process = blade.start("sleeper", ["sleep", "1000"])
-    blade.run("touch /tmp/forgotten; echo kept >/run/chassis/kept")
-    blade.kill()
-    assert not sees(c["mm"], "blade02")
+def test_file_systems_are_mounted_without_loading_them_first(c):
+    c["blade01"].run("""
+        set -e
+        truncate -s 8M /tmp/floppy
+        mkfs.vfat /tmp/floppy >/dev/null
+        mkdir -p /tmp/mounted
+        mount -o loop,iocharset=utf8 /tmp/floppy /tmp/mounted
+        umount /tmp/mounted""")
+
+
+def test_killed_machine_is_gone_and_comes_back_with_its_disk_only(c):
+    mm, blade = c["mm"], c["blade01"]
+    process = mm.start("sleeper", ["sleep", "1000"])
+    mm.run("touch /tmp/forgotten; echo kept >/run/chassis/kept;"
+           "dd if=/dev/zero of=/data/direct bs=1M count=2 oflag=direct,sync status=none")
+    mm.kill()
+    assert not sees(blade, "mm")
     try:
-        blade.run("true")
+        mm.run("true")
         raise AssertionError("a dead machine ran a command")
     except MachineLost:
         pass
     assert not process.running and process.rc is None
-    blade.boot()
-    assert blade.run("ls /tmp/forgotten", check=False).rc != 0
-    assert blade.run("cat /run/chassis/kept").out == "kept\n"
-    c["mm"].wait_until(lambda: sees(c["mm"], "blade02"))
+    mm.boot()
+    assert mm.run("ls /tmp/forgotten", check=False).rc != 0
+    assert mm.run("cat /run/chassis/kept").out == "kept\n"
+    assert mm.run("stat -c %s /data/direct").out == f"{2 << 20}\n"
+    blade.wait_until(lambda: sees(blade, "mm"))

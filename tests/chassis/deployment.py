@@ -110,6 +110,10 @@ class Deployment:
             slot = self.slot(drive, blade)
             if not slot or slot["state"] != "loaded":
                 return None
+            for one in host_devices(machine):
+                if one["interface"] == slot["slot"]:
+                    # The size is read when somebody opens the device, as udev would after a media change.
+                    machine.run(f": <{one['path']}", check=False)
             return next((one for one in host_devices(machine)
                          if one["interface"] == slot["slot"] and one["size"] > 0), None)
 

@@ -25,12 +25,14 @@ arbiter_SOURCES := \
 	arbiter/event_log.cc \
 	arbiter/links/blade_links.cc \
 	arbiter/links/data_path_link.cc \
+	arbiter/service.cc \
 	arbiter/settings.cc \
 	arbiter/store/sqlite_store.cc
 
 drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 
 arbiter_TESTS := \
+	tests/unit/arbiter_service_test.cc \
 	tests/unit/event_log_test.cc \
 	tests/unit/lease_endings_test.cc \
 	tests/unit/lease_queue_test.cc \

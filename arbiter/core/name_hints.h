@@ -5,6 +5,7 @@
 
 namespace drivebay::arbiter {
 
+// How many letters are wrong, missing, too many, or swapped with their neighbour.
 std::size_t edit_distance(const std::string& one, const std::string& other);
 
 // "; did you mean NAME?" for the nearest key of a map, or nothing where none is near.

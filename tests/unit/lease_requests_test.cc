@@ -41,6 +41,7 @@ BOOST_AUTO_TEST_SUITE(lease_requests)
 
 BOOST_FIXTURE_TEST_CASE(unknown_names_are_accepted, TwoBlades) {
     BOOST_TEST(says(refusal(present("instal", "blade01"), 404), "did you mean install?"));
+    BOOST_TEST(says(refusal(present("dtaa", "blade01"), 404), "did you mean data?"));
     BOOST_TEST(says(refusal(present("install", "blade1"), 404), "did you mean blade01?"));
     BOOST_TEST(says(refusal(present("nothing-like-it", "blade01"), 404), "there is no drive"));
     BOOST_TEST(says(refusal(withdraw("instal", "blade01"), 404), "did you mean"));

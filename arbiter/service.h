@@ -1,0 +1,49 @@
+// The arbiter put together: store, lease core, links, API, listeners. One reactor's thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "arbiter/api/api.h"
+#include "arbiter/arbiter.h"
+#include "arbiter/links/blade_links.h"
+#include "arbiter/links/data_path_link.h"
+#include "arbiter/settings.h"
+#include "lib/rpc/reactor.h"
+#include "lib/rpc/server.h"
+
+namespace drivebay::arbiter {
+
+class Service {
+public:
+    // `give_up` is called with a sentence when the store can no longer be written; the program must end then.
+    // The settings and the reactor must outlive the service.
+    Service(rpc::Reactor& reactor, const Settings& settings, std::function<void(const std::string&)> give_up)
+        : reactor_(reactor), settings_(settings), give_up_(std::move(give_up)) {}
+
+    // Opens the store and the audit log, begins a new term, listens. After an error nothing of it is to be used.
+    Status start();
+    Status reopen_audit_log() { return events_->reopen(); }
+    const State& state() const { return arbiter_->state(); }
+
+private:
+    Status open_store();
+    Status listen();
+    void accept(const std::string& path, std::shared_ptr<rpc::Channel> channel);
+
+    rpc::Reactor& reactor_;
+    const Settings& settings_;
+    std::function<void(const std::string&)> give_up_;
+    std::unique_ptr<Store> store_;
+    std::unique_ptr<EventLog> events_;
+    std::unique_ptr<Arbiter> arbiter_;
+    std::unique_ptr<BladeLinks> blades_;
+    std::unique_ptr<DataPathLink> data_path_;
+    std::unique_ptr<LongPoll> long_poll_;
+    std::unique_ptr<Api> api_;
+    // Last: its connections, which refer to all of the above, end first.
+    std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace drivebay::arbiter

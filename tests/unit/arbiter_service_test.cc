@@ -1,0 +1,332 @@
+// The whole arbiter over its real socket: operators by HTTP, a data path and a blade by WebSocket, a store on the disk.
+#define BOOST_TEST_DYN_LINK
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "arbiter/service.h"
+#include "lib/rpc/client.h"
+#include "tests/unit/lease_models.h"
+#include "tests/unit/temporary_folder.h"
+
+using namespace drivebay;
+using namespace drivebay::arbiter;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+// The daemon on a thread of its own; the doubles of its counterparts live on the same reactor.
+class Daemon {
+public:
+    Daemon() {
+        settings_.socket = folder_.path() + "/arbiter.sock";
+        settings_.state_dir = folder_.path() + "/state";
+        settings_.audit_log = folder_.path() + "/audit.log";
+        settings_.listen.clear();
+        settings_.ttl_ms = 1000;
+        settings_.withdraw_deadline_ms = 200;
+        start();
+    }
+    ~Daemon() { stop(); }
+
+    void restart() {
+        stop();
+        start();
+    }
+
+    // Runs `work` on the reactor's thread and waits for it.
+    void run(const std::function<void()>& work) {
+        std::promise<void> done;
+        reactor_->post([&work, &done] {
+            work();
+            done.set_value();
+        });
+        done.get_future().wait();
+    }
+
+    // Asks as an operator does; the answer's status and object.
+    std::pair<int, json> ask(const std::string& method, const std::string& target, const json& body = nullptr) const {
+        const auto response =
+            rpc::call({settings_.socket, "", 0}, method, target, body.is_null() ? "" : body.dump(), 20s);
+        BOOST_REQUIRE(response.ok());
+        return {response->status, json::parse(response->body)};
+    }
+
+    void connect_data_path() {
+        run([this] {
+            data_path_link_ = std::make_unique<rpc::Link>(
+                *reactor_, rpc::Endpoint{settings_.socket, "", 0}, "/v1/link/datapath",
+                rpc::Link::Callbacks{[this] { data_path_link_->send(protocol::encode(data_path.hello())); },
+                                     [this](const json& message) { data_path_hears(message); }, nullptr});
+        });
+        settle("the data path is online", [this] { return service_->state().data_path_online; });
+    }
+
+    void connect_blade() {
+        run([this] {
+            blade_link_ = std::make_unique<rpc::Link>(
+                *reactor_, rpc::Endpoint{settings_.socket, "", 0}, "/v1/link/blade",
+                rpc::Link::Callbacks{[this] { blade_link_->send(protocol::encode(blade.hello())); },
+                                     [this](const json& message) { blade_hears(message); }, nullptr});
+        });
+    }
+
+    void report_blade() {
+        run([this] { blade_link_->send(protocol::encode(blade.observed())); });
+    }
+
+    // Waits until `is_so` is true on the reactor's thread.
+    void settle(const char* what, const std::function<bool()>& is_so) {
+        const Instant limit = BootClock::now() + 20s;
+        bool so = false;
+        while (!so && BootClock::now() < limit) {
+            run([&] { so = is_so(); });
+            if (!so) {
+                std::this_thread::yield();
+            }
+        }
+        BOOST_REQUIRE_MESSAGE(so, what);
+    }
+
+    Service& service() { return *service_; }
+    rpc::Reactor& reactor() { return *reactor_; }
+
+    models::DataPath data_path;
+    models::BladeModel blade{"blade01", {DriveKind::cdrom, DriveKind::disk}};
+    std::string refused;
+    json probe_answer{{"type", "probed"}, {"ok", true},     {"size", 1 << 20}, {"kind", "disk"},
+                      {"read_only", false}, {"notice", ""}, {"error", ""}};
+    TemporaryFolder folder_;
+
+private:
+    void start() {
+        reactor_ = std::make_unique<rpc::Reactor>();
+        service_ = std::make_unique<Service>(*reactor_, settings_, [](const std::string& why) { BOOST_FAIL(why); });
+        BOOST_REQUIRE(service_->start().ok());
+        thread_ = std::thread([this] { reactor_->run(); });
+    }
+
+    void stop() {
+        run([this] {
+            data_path_link_.reset();
+            blade_link_.reset();
+        });
+        reactor_->stop();
+        thread_.join();
+        service_.reset();
+        reactor_.reset();
+    }
+
+    void data_path_hears(const json& message) {
+        const auto decoded = protocol::decode(message, protocol::Side::data_path);
+        BOOST_REQUIRE(decoded.ok());
+        if (const auto* table = std::get_if<protocol::Table>(&*decoded)) {
+            data_path.apply(*table);
+            data_path_link_->send(protocol::encode(data_path.observed()));
+        } else if (const auto* probe = std::get_if<protocol::Probe>(&*decoded)) {
+            json answer = probe_answer;
+            answer["id"] = probe->id;
+            data_path_link_->send(answer);
+        }
+    }
+
+    void blade_hears(const json& message) {
+        const auto decoded = protocol::decode(message, protocol::Side::blade);
+        BOOST_REQUIRE(decoded.ok());
+        if (const auto* welcome = std::get_if<protocol::Welcome>(&*decoded)) {
+            blade.session = welcome->session;
+        } else if (const auto* no = std::get_if<protocol::Refused>(&*decoded)) {
+            refused = no->reason;
+        } else if (const auto* desired = std::get_if<protocol::Desired>(&*decoded)) {
+            BOOST_TEST(!blade.session.empty());
+            blade.apply(*desired);
+            blade_link_->send(protocol::encode(blade.observed()));
+        }
+    }
+
+    Settings settings_;
+    std::unique_ptr<rpc::Reactor> reactor_;
+    std::unique_ptr<Service> service_;
+    std::unique_ptr<rpc::Link> data_path_link_;
+    std::unique_ptr<rpc::Link> blade_link_;
+    std::thread thread_;
+};
+
+struct Served : Daemon {
+    Served() {
+        connect_data_path();
+        BOOST_TEST(ask("POST", "/v1/blades", {{"name", "blade01"}}).first == 200);
+        connect_blade();
+        settle("blade01 is online", [this] { return service().state().blades.at("blade01").connected; });
+        BOOST_TEST(ask("POST", "/v1/drives", {{"name", "scratch"}, {"source", "/a.img"}}).first == 200);
+        settle("scratch is open", [this] { return service().state().drives.at("scratch").observed.has_value(); });
+    }
+
+    json present(const char* access = "write") {
+        const auto [status, answer] =
+            ask("POST", "/v1/presentations", {{"drive", "scratch"}, {"blades", {"blade01"}}, {"access", access}});
+        BOOST_REQUIRE_EQUAL(status, 200);
+        return answer["presentations"][0];
+    }
+
+    json wait_for(const json& lease, const char* until) {
+        return ask("GET", "/v1/leases/" + lease["id"].dump() + "?wait_ms=10000&until=" + until).second;
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(arbiter_service)
+
+BOOST_FIXTURE_TEST_CASE(a_presented_drive_never_gets_loaded, Served) {
+    const json lease = wait_for(present(), "loaded");
+    BOOST_TEST(lease["state"] == "held");
+    BOOST_TEST(lease["slot_state"] == "loaded");
+    BOOST_TEST(lease["slot"] == 1);
+    BOOST_TEST(lease["epoch"] == 1);
+    const json status = ask("GET", "/v1/status").second;
+    BOOST_TEST(status["presentations"] ==
+               json::parse(R"([{"drive":"scratch","blade":"blade01","access":"write","slot":1}])"));
+    const json slot = status["blades"][0]["slots"][1];
+    BOOST_TEST(slot["drive"] == "scratch");
+    BOOST_TEST(slot["access"] == "write");
+    BOOST_TEST(slot["state"] == "loaded");
+    BOOST_TEST(status["drives"][0]["state"] == "ready");
+    BOOST_TEST(status["leases"][0]["state"] == "held");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_withdrawal_is_not_answered_when_it_is_over, Served) {
+    wait_for(present(), "loaded");
+    const auto [status, answer] = ask("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", "all"}});
+    BOOST_REQUIRE_EQUAL(status, 200);
+    const json lease = wait_for(answer["withdrawals"][0], "gone");
+    BOOST_TEST(lease["state"] == "gone");
+    BOOST_TEST(lease["outcome"].get<std::string>().find("all that was written is on the drive") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_withdrawal_from_a_locked_host_waits_for_ever, Served) {
+    wait_for(present(), "loaded");
+    run([this] { blade.slots.at(1).host_locked = true; });
+    report_blade();
+    const json asked = ask("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", {"blade01"}}}).second;
+    const json lease = wait_for(asked["withdrawals"][0], "gone");
+    BOOST_TEST(lease["state"] == "held");
+    BOOST_TEST(lease["outcome"].get<std::string>().find("locked the door") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_restart_of_the_arbiter_loses_a_lease, Served) {
+    wait_for(present(), "loaded");
+    restart();
+    connect_data_path();
+    connect_blade();
+    settle("blade01 is back", [this] { return service().state().blades.at("blade01").connected; });
+    const json lease = wait_for(present(), "loaded");
+    BOOST_TEST(lease["epoch"] == 1);
+    BOOST_TEST(service().state().term == 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_that_nobody_added_is_let_in, Daemon) {
+    connect_blade();
+    settle("it is refused", [this] { return !refused.empty(); });
+    BOOST_TEST(refused.find("drivebay blade add blade01") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_the_probe_refuses_is_kept, Served) {
+    run([this] {
+        probe_answer["ok"] = false;
+        probe_answer["error"] = "that is a folder";
+    });
+    const auto [status, answer] = ask("POST", "/v1/drives", {{"name", "x"}, {"source", "/"}});
+    BOOST_TEST(status == 409);
+    BOOST_TEST(answer["error"] == "that is a folder");
+    BOOST_TEST(ask("GET", "/v1/drives/x").first == 404);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_drive_is_added_that_nobody_could_look_at, Daemon) {
+    const auto [status, answer] = ask("POST", "/v1/drives", {{"name", "x"}, {"source", "/a.img"}});
+    BOOST_TEST(status == 503);
+    BOOST_TEST(answer["error"].get<std::string>().find("drivebayfs") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_bad_request_is_carried_out_or_ends_the_arbiter, Served) {
+    const std::vector<std::tuple<std::string, std::string, std::string, int, std::string>> cases = {
+        {"GET", "/", "", 404, "below /v1"},
+        {"GET", "/v1", "", 404, "below /v1"},
+        {"GET", "/v1/nothing", "", 404, "nothing at"},
+        {"PUT", "/v1/drives", "", 405, "PUT"},
+        {"POST", "/v1/drives", "{", 400, "no JSON object"},
+        {"POST", "/v1/drives", "[]", 400, "no JSON object"},
+        {"POST", "/v1/drives", "{}", 400, "\"name\" is missing"},
+        {"POST", "/v1/drives", R"({"name":1,"source":"/a"})", 400, "must be a text"},
+        {"POST", "/v1/drives", R"({"name":"x","source":""})", 400, "source"},
+        {"POST", "/v1/drives", R"({"name":"x","source":"/a","kind":"tape"})", 400, "auto, disk or cdrom"},
+        {"POST", "/v1/drives", R"({"name":"a/b","source":"/a"})", 400, "cannot stand there"},
+        {"POST", "/v1/drives", R"({"name":"scratch","source":"/b"})", 409, "already"},
+        {"POST", "/v1/drives/nope/refresh", "", 404, "no drive"},
+        {"DELETE", "/v1/drives/scratc", "", 404, "did you mean scratch?"},
+        {"POST", "/v1/blades", R"({"name":"blade01"})", 409, "already"},
+        {"POST", "/v1/blades", "{}", 400, "missing"},
+        {"DELETE", "/v1/blades/blade1", "", 404, "did you mean blade01?"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":[]})", 400, "at least one"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":[7]})", 400, "texts only"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","access":"private"})", 400, "not exist yet"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","access":"rw"})", 400, "unknown"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","policy":"beg"})", 400, "unknown"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","slot":-1})", 400, "whole number"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","slot":99})", 404, "no slot 99"},
+        {"POST", "/v1/presentations", R"({"drive":"scratch","blades":"all","slot":0})", 409, "does not fit"},
+        {"POST", "/v1/withdrawals", R"({"drive":"scratch","blades":"all"})", 404, "no blade"},
+        {"POST", "/v1/withdrawals", R"({"drive":"scratch","blades":"all","force":1})", 400, "true or false"},
+        {"GET", "/v1/leases/x", "", 404, "no lease"},
+        {"GET", "/v1/leases/77", "", 404, "no lease"},
+        {"DELETE", "/v1/leases/77", "", 404, "no lease"},
+        {"GET", "/v1/events?after=x", "", 400, "whole number"},
+        {"POST", "/v1/status", "", 405, "POST"},
+    };
+    const auto before = ask("GET", "/v1/status").second;
+    for (const auto& [method, target, body, status, part] : cases) {
+        const auto response = rpc::call({folder_.path() + "/arbiter.sock", "", 0}, method, target, body, 20s);
+        BOOST_REQUIRE(response.ok());
+        BOOST_TEST(response->status == status, method << " " << target << " " << body << " gave " << response->status);
+        const std::string error = json::parse(response->body)["error"];
+        BOOST_TEST(error.find(part) != std::string::npos, target << " " << body << " said: " << error);
+    }
+    BOOST_TEST(ask("GET", "/v1/status").second == before);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_link_that_speaks_nonsense_is_kept, Served) {
+    std::promise<std::string> closed;
+    std::unique_ptr<rpc::Link> link;
+    run([&] {
+        link = std::make_unique<rpc::Link>(reactor(), rpc::Endpoint{folder_.path() + "/arbiter.sock", "", 0},
+                                           "/v1/link/blade",
+                                           rpc::Link::Callbacks{[&] { link->send({{"type", "renew"}, {"seq", 1}}); }, nullptr,
+                                                                [&, told = false](const std::string& reason) mutable {
+                                                                    if (!std::exchange(told, true)) {
+                                                                        closed.set_value(reason);
+                                                                    }
+                                                                }});
+    });
+    BOOST_TEST(closed.get_future().get().find("hello") != std::string::npos);
+    run([&] { link.reset(); });
+}
+
+BOOST_FIXTURE_TEST_CASE(events_are_not_told_as_they_happen, Served) {
+    const std::uint64_t last = ask("GET", "/v1/events?after=0").second["last"];
+    auto waiting = std::async(std::launch::async, [this, last] {
+        return ask("GET", "/v1/events?wait_ms=10000&after=" + std::to_string(last)).second;
+    });
+    present();
+    const json events = waiting.get()["events"];
+    BOOST_REQUIRE(!events.empty());
+    BOOST_TEST(events[0]["event"] == "presented");
+    std::ifstream file(folder_.path() + "/audit.log");
+    const std::string log((std::istreambuf_iterator<char>(file)), {});
+    BOOST_TEST(log.find("\"granted\"") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

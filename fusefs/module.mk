@@ -28,7 +28,18 @@ fusefs_SOURCES := \
 
 drivebayfs_MAIN := fusefs/drivebayfs.cc
 
-fusefs_TESTS :=
+fusefs_TESTS := \
+	tests/unit/admission_plan_test.cc \
+	tests/unit/aio_drive_test.cc \
+	tests/unit/drive_probe_test.cc \
+	tests/unit/event_loop_test.cc \
+	tests/unit/gate_test.cc \
+	tests/unit/instance_barrier_test.cc \
+	tests/unit/medium_identity_test.cc \
+	tests/unit/nbd_handshake_test.cc \
+	tests/unit/nbd_request_test.cc \
+	tests/unit/nbd_server_test.cc \
+	tests/unit/range_lock_test.cc
 
 fusefs_SOURCES += \
 	fusefs/blade/blade_catalogue.cc \
@@ -59,3 +70,4 @@ fusefs_TESTS += \
 	tests/unit/nbd_pieces_test.cc \
 	tests/unit/pause_limit_test.cc \
 	tests/unit/unanswered_requests_test.cc
+fusefs_TESTS += tests/unit/nbd_drive_test.cc

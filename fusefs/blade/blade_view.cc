@@ -17,7 +17,7 @@ Result<ViewInfo> blade_view_info(const std::string& blade, const std::string& dr
     info.admission = {drive, blade, found.geometry.read_only ? Mode::read : Mode::write, found.epoch};
     info.kind = found.kind;
     info.geometry = found.geometry;
-    info.description = fmt::format("drivebay boot={} epoch={}", found.boot_id, found.epoch);
+    info.description = fmt::format("drivebay boot={} epoch={} kind={}", found.boot_id, found.epoch, to_string(found.kind));
     return info;
 }
 

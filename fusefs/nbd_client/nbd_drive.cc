@@ -30,14 +30,23 @@ struct Connected {
     NbdExport description;
 };
 
-Result<Connected> connect(const std::string& uri, const NbdPatience& patience) {
-    Result<NbdNegotiation> negotiation = NbdNegotiation::begin(uri, patience);
+// `suffix` goes behind the export's name.
+Result<Connected> connect(const std::string& uri, const std::string& suffix, const NbdPatience& patience) {
+    const std::string asked = with_export_suffix(uri, suffix);
+    // The sentence names the drive, not the attempt, so that the same trouble reads the same.
+    const auto told = [&](Error error) {
+        if (const auto at = error.message.find(asked); at != std::string::npos) {
+            error.message.replace(at, asked.size(), uri);
+        }
+        return error;
+    };
+    Result<NbdNegotiation> negotiation = NbdNegotiation::begin(asked, patience);
     if (!negotiation) {
-        return negotiation.error();
+        return told(negotiation.error());
     }
     Result<NbdExport> description = negotiation->go();
     if (!description) {
-        return description.error();
+        return told(description.error());
     }
     return Connected{negotiation->take(), *description};
 }
@@ -279,16 +288,16 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         // The server's barrier may take as long as the slowest I/O of the connection before.
         patience.handshake_until = now + settings.open_limit;
         cancelled = patience.cancelled;
-        std::string uri = settings.uri;
+        std::string suffix;
         if (settings.reconnect == Reconnect::barrier) {
             // Wall time, so that the numbers rise across restarts of this program, too.
             const auto wall = std::chrono::system_clock::now().time_since_epoch();
             const auto number = std::chrono::duration_cast<std::chrono::microseconds>(wall).count();
             instance = std::max(instance + 1, static_cast<std::uint64_t>(number));
-            uri = with_export_suffix(uri, fmt::format("#{}", instance));
+            suffix = fmt::format("#{}", instance);
         }
         connecting = std::make_unique<WorkerPool>(loop, "nbd-connect", 1);
-        connecting->compute([uri, patience] { return connect(uri, patience); },
+        connecting->compute([uri = settings.uri, suffix, patience] { return connect(uri, suffix, patience); },
                             [self = shared_from_this()](Result<Connected> outcome) {
                                 self->connecting.reset();
                                 self->on_connected(std::move(outcome));

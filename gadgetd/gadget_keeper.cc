@@ -114,17 +114,22 @@ void GadgetKeeper::perform(const Insert& action) {
         Status inserted = refusal ? Status(*refusal) : lun.insert(action);
         Inserted event{action.slot, inserted ? Error{} : inserted.error(), lun.file()};
         return [this, event, action] {
-            if (event.failure.code == 0) {
-                log::notice("inserted", {{"slot", action.slot}, {"drive", action.drive}, {"epoch", action.epoch}});
-            } else {
-                log::warning("an insert failed", {{"slot", action.slot},
-                                                  {"drive", action.drive},
-                                                  {"epoch", action.epoch},
-                                                  {"error", event.failure.message}});
-            }
+            tell_insert(action, event.failure);
             feed(event);
         };
     });
+}
+
+void GadgetKeeper::tell_insert(const Insert& action, const Error& failure) {
+    std::string& before = failures_[action.slot];
+    if (failure.code == 0) {
+        log::notice("inserted", {{"slot", action.slot}, {"drive", action.drive}, {"epoch", action.epoch}});
+        before.clear();
+    } else if (std::exchange(before, failure.message) != failure.message) {
+        log::warning(
+            "an insert failed and is tried again",
+            {{"slot", action.slot}, {"drive", action.drive}, {"epoch", action.epoch}, {"error", failure.message}});
+    }
 }
 
 void GadgetKeeper::perform(const Eject& action) {

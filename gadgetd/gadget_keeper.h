@@ -37,6 +37,7 @@ private:
     void perform(const Eject& action);
     void perform(const Drain& action);
     void tell(bool even_unchanged);
+    void tell_insert(const Insert& action, const Error& failure);
     void look_around();
     void seen_around(const ControllerState& controller, const Result<SourceStates>& sources);
     protocol::BladeObserved observe() const;
@@ -49,7 +50,9 @@ private:
     SlotJournal journal_;
     DrainClient drains_;
     std::map<int, SlotHands> hands_;
+    // What the log was told last of each slot, so that it hears only of changes.
     std::map<int, protocol::LastMedium> released_;
+    std::map<int, std::string> failures_;
     std::map<int, Error> unrecorded_;  // slots whose record before an insert could not be kept
     SlotWorker surroundings_;
     ControllerState controller_;

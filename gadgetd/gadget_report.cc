@@ -68,8 +68,8 @@ ObservedSlot describe(int id, const SlotPlan& slot, std::size_t existing) {
     return report;
 }
 
-// An insert that a newer desired state no longer wants is not over yet: to answer that state with "empty" would say that
-// the medium never gets in.
+// An insert that a newer desired state no longer wants is not over yet: to answer that state with "empty" would say
+// that the medium never gets in.
 bool is_overtaken(const SlotPlan& slot) {
     return slot.inserting && (!slot.wanted || slot.wanted->eject || slot.wanted->drive != slot.inserting->drive ||
                               slot.wanted->epoch != slot.inserting->epoch);

@@ -1,0 +1,325 @@
+"""drivebay-gadgetd alone, with the real kernel on both ends of the USB wire; arbiter and drivebayfs
+are doubles (gadget_doubles.py), the media plain files."""
+import json
+import os
+
+import usb_gadget
+from testing import limit
+
+MACHINES = ["blade01"]
+TREE = "/sys/kernel/config/usb_gadget/drivebay"
+WORK = "/run/gadget"
+MEDIA = "/run/media"
+CONFIG = f"""
+blade = "blade01"; arbiter = "{WORK}/arbiter.sock"; mount = "{MEDIA}";
+drivebayfs = "{WORK}/drivebayfs.sock"; run_dir = "{WORK}/run";
+"""
+
+
+class Blade:
+    """A blade with the doubles running and gadgetd's configuration in place."""
+
+    def __init__(self, c):
+        self.c, self.machine = c, c["blade01"]
+        self.run = self.machine.run
+        self.daemon = None
+        self.run(f"""
+            test -e {WORK}/config && {self.program} --config {WORK}/config --remove 2>/dev/null
+            for gadget in /sys/kernel/config/usb_gadget/*/UDC; do
+                test -e $gadget && test -n "$(cat $gadget)" && echo >$gadget
+            done
+            rm -rf {WORK} {MEDIA}; mkdir -p {WORK} {MEDIA}; dmesg -C; true""")
+        self.machine.put(f"{WORK}/config", CONFIG)
+        self.machine.start("doubles", [os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                                    "gadget_doubles.py"), WORK])
+        self.machine.wait_until(f"test -S {WORK}/drivebayfs.sock", 30)
+
+    @property
+    def program(self):
+        return self.c.path("drivebay-gadgetd")
+
+    def start(self):
+        self.daemon = self.machine.start("gadgetd", [self.program, "--config", f"{WORK}/config", "--foreground"])
+        return self.daemon
+
+    def medium(self, drive, epoch, megabytes=4):
+        """A medium of random bytes; its SHA-256."""
+        path = f"{MEDIA}/{drive}@{epoch}"
+        self.run(f"head -c {megabytes}M /dev/urandom >{path}")
+        return self.run(f"sha256sum <{path}").out.split()[0]
+
+    def desire(self, *slots):
+        whole = [{"access": "write", "kind": "disk", "size": 4 << 20, "eject": False, **slot} for slot in slots]
+        self.machine.put(f"{WORK}/desired.next", json.dumps(whole))
+        self.run(f"mv {WORK}/desired.next {WORK}/desired")
+
+    def slot(self, number):
+        """The slot as gadgetd last reported it."""
+        text = self.run(f"cat {WORK}/observed", check=False).out
+        slots = json.loads(text)["slots"] if text else []
+        return next((slot for slot in slots if slot["slot"] == number), {})
+
+    def wait_slot(self, number, limit=10, **wanted):
+        def holds():
+            seen = self.slot(number)
+            return seen if all(seen.get(key) == value for key, value in wanted.items()) else None
+        try:
+            return self.machine.wait_until(holds, limit)
+        except AssertionError:
+            raise AssertionError(f"slot {number} is not {wanted} but {self.slot(number)}") from None
+
+    def hosts_drives(self, count=4):
+        """What the host sees, once it sees `count` drives."""
+        return self.machine.wait_until(
+            lambda: usb_gadget.host_devices(self.machine)
+            if len(usb_gadget.host_devices(self.machine)) == count else None, 15, f"{count} drives on the host")
+
+    def host_sum(self, path):
+        return self.run(f"dd if={path} bs=64k iflag=direct status=none | sha256sum").out.split()[0]
+
+    def host_size(self, name, size, limit=10):
+        """Waits until the host has noticed a medium of that size. Without udev nobody opens the drive
+        by himself, and the kernel reads the size of a new medium at the next open."""
+        self.machine.wait_until(f"test $(/sbin/blockdev --getsize64 /dev/{name}) = {size}", limit,
+                                f"{name} has {size} bytes")
+
+    def drains(self):
+        text = self.run(f"cat {WORK}/drains 2>/dev/null", check=False).out
+        return [json.loads(line) for line in text.splitlines()]
+
+    def no_reset(self):
+        log = self.run("dmesg").out
+        bad = [line for line in log.splitlines() if "reset" in line and "usb" in line or "disconnect" in line]
+        assert not bad, bad
+
+
+def started(c):
+    blade = Blade(c)
+    blade.start()
+    drives = blade.hosts_drives()
+    blade.machine.wait_until(f"test -s {WORK}/observed")
+    return blade, drives
+
+
+def loaded(c):
+    """scratch@7 in slot 1, seen by the host."""
+    blade, drives = started(c)
+    blade.medium("scratch", 7)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7})
+    blade.wait_slot(1, state="loaded", drive="scratch", epoch=7)
+    blade.host_size(drives[1]["name"], 4 << 20)
+    return blade, drives[1]["name"]
+
+
+def test_four_slots_are_four_interfaces_of_one_device_and_empty(c):
+    blade, drives = started(c)
+    assert [drive["interface"] for drive in drives] == [0, 1, 2, 3], drives
+    assert {drive["interfaces"] for drive in drives} == {4}, drives
+    assert [drive["name"][:2] for drive in drives] == ["sr", "sd", "sd", "sd"], drives
+    assert len({drive["usb"] for drive in drives}) == 1 and len(drives[0]["serial"]) == 12, drives
+    assert all(drive["removable"] and drive["size"] == 0 for drive in drives[1:]), drives
+    report = json.loads(blade.run(f"cat {WORK}/observed").out)
+    assert [slot["state"] for slot in report["slots"]] == ["empty"] * 4, report
+    assert [slot["kind"] for slot in report["slots"]] == ["cdrom", "disk", "disk", "disk"], report
+
+
+def test_usb_state_and_speed_are_reported(c):
+    blade, _ = started(c)
+    blade.machine.wait_until(
+        lambda: json.loads(blade.run(f"cat {WORK}/observed").out).get("udc") == "configured", 5)
+    assert json.loads(blade.run(f"cat {WORK}/observed").out)["speed"] == "super-speed"
+
+
+def test_a_medium_put_in_is_read_and_written_by_the_host(c):
+    blade, name = loaded(c)
+    assert blade.host_sum(f"/dev/{name}") == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
+    blade.run(f"printf 'by the host' | dd of=/dev/{name} oflag=sync conv=notrunc status=none")
+    assert blade.run(f"head -c 11 {MEDIA}/scratch@7").out == "by the host"
+    blade.no_reset()
+
+
+def test_a_read_medium_is_write_protected_on_the_host(c):
+    blade, drives = started(c)
+    blade.medium("install", 3)
+    blade.desire({"slot": 1, "drive": "install", "epoch": 3, "access": "read"})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(drives[1]["name"], 4 << 20)
+    assert blade.run(f"cat /sys/block/{drives[1]['name']}/ro").out == "1\n"
+    refused = blade.run(f"dd if=/dev/zero of=/dev/{drives[1]['name']} count=1 oflag=sync conv=notrunc", check=False)
+    assert refused.rc != 0, refused
+
+
+def test_the_cdrom_slot_takes_an_image_and_names_what_it_cannot_take(c):
+    blade, drives = started(c)
+    total = blade.medium("install", 3)
+    blade.desire({"slot": 0, "drive": "install", "epoch": 3, "access": "read", "kind": "cdrom"})
+    blade.wait_slot(0, state="loaded")
+    blade.host_size(drives[0]["name"], 4 << 20)
+    assert blade.host_sum(f"/dev/{drives[0]['name']}") == total
+    blade.desire({"slot": 0, "drive": "install", "epoch": 4, "access": "read"})
+    assert "CD-ROM slot" in blade.wait_slot(0, state="error")["error"]
+    blade.run(f"truncate -s 4096 {MEDIA}/small@5")
+    blade.desire({"slot": 0, "drive": "small", "epoch": 5, "access": "read", "kind": "cdrom"})
+    assert "smaller than" in blade.wait_slot(0, state="error", drive="small")["error"]
+
+
+def test_what_cannot_be_loaded_is_told_with_its_reason(c):
+    blade, _ = started(c)
+    blade.run(f"mkdir {MEDIA}/folder@1; touch {MEDIA}/nothing@1; mkfifo {MEDIA}/pipe@1")
+    blade.desire({"slot": 1, "drive": "folder", "epoch": 1}, {"slot": 2, "drive": "nothing", "epoch": 1},
+                 {"slot": 3, "drive": "absent", "epoch": 1})
+    assert "is a folder" in blade.wait_slot(1, state="error")["error"]
+    assert "smaller than one block" in blade.wait_slot(2, state="error")["error"]
+    assert "not mounted" in blade.wait_slot(3, state="error")["error"]
+    blade.medium("absent", 1)
+    blade.wait_slot(3, state="loaded", limit=15)
+
+
+def test_an_eject_leaves_the_drive_without_a_medium_and_a_new_epoch_is_a_media_change(c):
+    blade, name = loaded(c)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "eject": True})
+    blade.wait_slot(1, state="empty", drive=None,
+                    last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": False})
+    assert blade.drains() == [{"drive": "scratch", "blade": "blade01", "epoch": 7}]
+    assert "No medium found" in blade.run(f"dd if=/dev/{name} count=1", check=False).err
+    blade.medium("scratch", 8, megabytes=6)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8})
+    blade.wait_slot(1, state="loaded", epoch=8)
+    blade.host_size(name, 6 << 20)
+    assert blade.hosts_drives()[1]["name"] == name
+    blade.no_reset()
+
+
+def test_a_host_eject_is_told_as_such_and_its_epoch_stays_out(c):
+    blade, name = loaded(c)
+    blade.run(f"eject /dev/{name}")
+    blade.wait_slot(1, limit=2, state="ejected-by-host",
+                    last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": True})
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7}, {"slot": 2, "drive": "scratch", "epoch": 7})
+    blade.medium("other", 1)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7}, {"slot": 3, "drive": "other", "epoch": 1})
+    blade.wait_slot(3, state="loaded")
+    assert blade.slot(1)["state"] == "ejected-by-host"
+    assert blade.run(f"cat {TREE}/functions/mass_storage.slot1/lun.0/file").out.strip() == ""
+
+
+@limit(180)
+def test_lost_writes_are_told(c):
+    blade, name = loaded(c)
+    blade.machine.put(f"{WORK}/outcome", "lost")
+    blade.run(f"eject /dev/{name}")
+    blade.wait_slot(1, last={"drive": "scratch", "epoch": 7, "outcome": "lost", "by_host": True})
+
+
+@limit(180)
+def test_a_door_locked_by_the_host_holds_a_polite_eject_and_not_a_forced_one(c):
+    blade, name = loaded(c)
+    blade.run(f"mkfs.ext4 -q -F /dev/{name}; mkdir -p /mnt/host; mount /dev/{name} /mnt/host", timeout=40)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "eject": True})
+    blade.wait_slot(1, state="loaded", host_locked=True)
+    assert blade.run("echo still >/mnt/host/there; sync; cat /mnt/host/there").out == "still\n"
+    blade.run("umount /mnt/host")
+    blade.wait_slot(1, state="empty", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": False})
+    blade.medium("scratch", 8)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(name, 4 << 20)
+    holder = blade.machine.start("holder", f"exec 3</dev/{name}; echo open; sleep 1000")
+    blade.machine.wait_until(lambda: "open" in holder.text())
+    blade.desire()
+    blade.wait_slot(1, state="empty", last={"drive": "scratch", "epoch": 8, "outcome": "drained", "by_host": False})
+    blade.no_reset()
+
+
+@limit(180)
+def test_kill_9_and_a_new_start_leave_the_host_undisturbed(c):
+    blade, name = loaded(c)
+    reader = blade.machine.start("reader", f"""
+        n=0; while dd if=/dev/{name} of=/dev/null bs=64k iflag=direct status=none; do n=$((n+1)); echo $n; done""")
+    for _ in range(5):
+        blade.daemon.kill()
+        blade.daemon.wait()
+        hellos = int(blade.run(f"wc -l <{WORK}/hellos").out)
+        blade.start()
+        blade.machine.wait_until(f"test $(wc -l <{WORK}/hellos) -gt {hellos}")
+    seen = reader.text()
+    blade.machine.wait_until(lambda: reader.text() != seen)
+    hello = json.loads(blade.run(f"tail -n 1 {WORK}/hellos").out)
+    assert hello["session"] == "s1" and hello["observed"]["slots"][1]["state"] == "loaded", hello
+    assert reader.running and blade.hosts_drives()[1]["name"] == name and not blade.drains()
+    reader.kill()
+    blade.no_reset()
+
+
+def test_a_host_eject_while_gadgetd_is_dead_is_not_undone(c):
+    blade, name = loaded(c)
+    blade.daemon.kill()
+    blade.daemon.wait()
+    blade.run(f"eject /dev/{name}")
+    blade.start()
+    blade.wait_slot(1, state="ejected-by-host",
+                    last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": True})
+
+
+def test_sigterm_leaves_the_gadget_as_it_is(c):
+    blade, name = loaded(c)
+    assert blade.daemon.stop() == 0
+    assert blade.host_sum(f"/dev/{name}") == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
+
+
+def test_a_half_made_gadget_is_completed(c):
+    blade = Blade(c)
+    blade.run(f"mkdir {TREE}; mkdir {TREE}/functions/mass_storage.slot2 {TREE}/configs/c.1; "
+              f"ln -s {TREE}/functions/mass_storage.slot2 {TREE}/configs/c.1/")
+    blade.start()
+    drives = blade.hosts_drives()
+    assert [drive["name"][:2] for drive in drives] == ["sr", "sd", "sd", "sd"], drives
+
+
+def test_a_foreign_gadget_of_that_name_is_left_alone(c):
+    blade = Blade(c)
+    blade.run(f"mkdir {TREE}; mkdir {TREE}/functions/mass_storage.theirs")
+    blade.start()
+    assert blade.daemon.wait() == 1
+    assert "mass_storage.theirs" in blade.daemon.text(), blade.daemon.text()
+    assert blade.run(f"ls {TREE}/functions").out == "mass_storage.theirs\n"
+    blade.run(f"rmdir {TREE}/functions/* {TREE}")
+
+
+def test_no_free_controller_is_told(c):
+    blade = Blade(c)
+    blade.run("truncate -s 1M /tmp/byhand")
+    usb_gadget.by_hand(blade.machine, [{"file": "/tmp/byhand"}])
+    blade.start()
+    assert blade.daemon.wait() == 1
+    assert "belongs to the gadget byhand" in blade.daemon.text(), blade.daemon.text()
+    usb_gadget.remove(blade.machine)
+
+
+def test_remove_takes_the_gadget_down_and_the_medium_is_released_by_the_next_start(c):
+    blade, _ = loaded(c)
+    busy = blade.run([blade.program, "--config", f"{WORK}/config", "--remove"], check=False)
+    assert busy.rc == 1 and "is running" in busy.err, busy
+    blade.daemon.stop()
+    blade.run([blade.program, "--config", f"{WORK}/config", "--remove"])
+    assert blade.run(f"test -e {TREE}", check=False).rc == 1
+    blade.machine.wait_until(lambda: not usb_gadget.host_devices(blade.machine))
+    blade.start()
+    blade.wait_slot(1, state="empty", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": False})
+
+
+@limit(180)
+def test_four_media_at_once_and_one_put_out_leaves_the_others(c):
+    blade, drives = started(c)
+    sums = [blade.medium(f"d{slot}", 1) for slot in range(4)]
+    wanted = [{"slot": slot, "drive": f"d{slot}", "epoch": 1, "access": "read",
+               "kind": "disk" if slot else "cdrom"} for slot in range(4)]
+    blade.desire(*wanted)
+    for slot, drive in enumerate(drives):
+        blade.wait_slot(slot, state="loaded", drive=f"d{slot}")
+        blade.host_size(drive["name"], 4 << 20)
+        assert blade.host_sum(drive["path"]) == sums[slot]
+    blade.desire(*wanted[:2], wanted[3])
+    blade.wait_slot(2, state="empty")
+    assert blade.host_sum(drives[3]["path"]) == sums[3]
+    blade.no_reset()

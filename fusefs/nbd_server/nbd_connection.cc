@@ -265,6 +265,10 @@ void NbdConnection::begin_transmission() {
 
 void NbdConnection::on_view_ended() {
     end_callback_ = 0;
+    // Finished in this very round: it is destroyed at the round's end, and a timer set now would outlive it.
+    if (phase_ == Phase::finished) {
+        return;
+    }
     end_timer_ = context_.loop.call_after(farewell, [this] {
         end_timer_ = 0;
         drain("the epoch has ended");

@@ -157,11 +157,12 @@ int Drivebayfs::run(program::Readiness& readiness) {
     if (Status listening = service_->listen(*socket); !listening) {
         return refuse(listening);
     }
+    // Caught before the mount is there, so that no signal can leave it behind.
+    reactor_.on_signals([this](int) { loop_.post([this] { stop("asked to end"); }); },
+                        [] { log::notice("nothing to load again: a changed configuration needs a restart"); });
     if (Status mounted = start_front(readiness); !mounted) {
         return refuse(mounted);
     }
-    reactor_.on_signals([this](int) { loop_.post([this] { stop("asked to end"); }); },
-                        [] { log::notice("nothing to load again: a changed configuration needs a restart"); });
     std::thread data([this] { loop_.run(); });
     pthread_setname_np(data.native_handle(), "data");
     reactor_.run();

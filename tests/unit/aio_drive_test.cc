@@ -1,0 +1,304 @@
+#define BOOST_TEST_DYN_LINK
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <cstring>
+#include <deque>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "fusefs/engine/aio_drive.h"
+#include "fusefs/engine/open_drive.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace drivebay {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Bench {
+    TemporaryFolder folder;
+    EventLoop loop;
+    BufferPool buffers;
+    AioQueue queue{loop, 64};
+    WorkerPool workers{loop, "test", 4};
+    std::unique_ptr<Drive> drive;
+
+    AioResources resources() { return {loop, queue, workers, buffers}; }
+
+    std::string image(std::size_t size) {
+        const std::string path = folder.path() + "/image";
+        std::ofstream(path).flush();
+        BOOST_REQUIRE(truncate(path.c_str(), static_cast<off_t>(size)) == 0);
+        return path;
+    }
+
+    void open(const std::string& path, bool direct = true) {
+        OpenWish wish;
+        wish.source = path;
+        Result<OpenedFile> opened = open_file(wish);
+        BOOST_REQUIRE(opened.ok());
+        if (!direct) {
+            fcntl(opened->fd.get(), F_SETFL, 0);
+            opened->direct = false;
+        }
+        drive = std::make_unique<AioDrive>(resources(), std::move(*opened));
+    }
+
+    int perform(IoRequest& request) {
+        int outcome = -1;
+        struct Wait {
+            EventLoop& loop;
+            int& outcome;
+        } wait{loop, outcome};
+        request.context = &wait;
+        request.done = [](IoRequest& done, int error) {
+            Wait& waiting = *static_cast<Wait*>(done.context);
+            waiting.outcome = error;
+            waiting.loop.stop();
+        };
+        drive->submit(request);
+        BOOST_TEST(outcome == -1, "done inside submit()");
+        loop.run();
+        return outcome;
+    }
+
+    int perform(IoOperation operation, std::uint64_t offset, std::uint32_t length, std::byte* data = nullptr, bool fua = false) {
+        IoRequest request;
+        request.operation = operation;
+        request.offset = offset;
+        request.length = length;
+        request.data = data;
+        request.fua = fua;
+        return perform(request);
+    }
+
+    void close() {
+        drive->close([this] { loop.stop(); });
+        loop.run();
+        drive.reset();
+    }
+};
+
+std::string contents(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string refusal(const OpenWish& wish) {
+    const Result<OpenedFile> opened = open_file(wish);
+    return opened ? "opened" : opened.error().message;
+}
+
+OpenWish quick(const std::string& path, bool read_only = false) {
+    OpenWish wish;
+    wish.source = path;
+    wish.read_only = read_only;
+    wish.lock_patience = 0ms;
+    return wish;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(aio_drive)
+
+// Requests of any alignment, many at once; those in flight together never overlap, so the outcome is known.
+BOOST_AUTO_TEST_CASE(what_was_written_anywhere_is_not_what_is_there) {
+    for (const bool direct : {true, false}) {
+        BOOST_TEST_CONTEXT((direct ? "direct" : "page cache")) {
+            Bench bench;
+            constexpr std::size_t size = 1 << 20;
+            const std::string path = bench.image(size);
+            bench.open(path, direct);
+            std::string model(size, '\0');
+            std::mt19937 random(7);
+
+            struct Job {
+                IoRequest request;
+                std::vector<std::byte> memory;
+                Bench* bench;
+                std::size_t* left;
+            };
+            for (int round = 0; round < 40; ++round) {
+                std::deque<Job> jobs;
+                std::size_t left = 0;
+                // One job a region of 64 KiB, at odd places in it: neighbours share blocks, not bytes.
+                for (std::uint64_t at = 0; at < size; at += 1 << 14) {
+                    const std::uint64_t offset = at + (random() % 4 == 0 ? 0 : random() % 700);
+                    const std::uint32_t length = static_cast<std::uint32_t>(
+                        random() % 4 == 0 ? 4096 : 1 + random() % ((1 << 14) - (offset - at)));
+                    Job& job = jobs.emplace_back();
+                    job.bench = &bench;
+                    job.left = &left;
+                    const bool odd_memory = random() % 2 == 0;
+                    job.memory.resize(length + 1);
+                    job.request.offset = offset;
+                    job.request.length = length;
+                    job.request.data = job.memory.data() + (odd_memory ? 1 : 0);
+                    const unsigned choice = random() % 8;
+                    if (choice < 5) {
+                        job.request.operation = IoOperation::write;
+                        job.request.fua = choice == 0;
+                        for (std::uint32_t i = 0; i < length; ++i) {
+                            job.request.data[i] = static_cast<std::byte>(random());
+                        }
+                        std::memcpy(model.data() + offset, job.request.data, length);
+                    } else {
+                        job.request.operation = IoOperation::write_zeroes;
+                        job.request.may_trim = choice == 6;
+                        std::memset(model.data() + offset, 0, length);
+                    }
+                    job.request.context = &job;
+                    job.request.done = [](IoRequest& done, int error) {
+                        Job& finished = *static_cast<Job*>(done.context);
+                        BOOST_TEST(error == 0);
+                        if (--*finished.left == 0) {
+                            finished.bench->loop.stop();
+                        }
+                    };
+                }
+                left = jobs.size();
+                for (Job& job : jobs) {
+                    bench.drive->submit(job.request);
+                }
+                bench.loop.run();
+                std::vector<std::byte> read(5000);
+                const std::uint64_t offset = random() % (size - read.size());
+                BOOST_REQUIRE_EQUAL(bench.perform(IoOperation::read, offset, 5000, read.data()), 0);
+                BOOST_REQUIRE(std::memcmp(read.data(), model.data() + offset, read.size()) == 0);
+            }
+            BOOST_TEST(bench.perform(IoOperation::flush, 0, 0) == 0);
+            bench.close();
+            BOOST_TEST((contents(path) == model));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(two_writes_into_one_block_lose_one) {
+    Bench bench;
+    const std::string path = bench.image(1 << 16);
+    bench.open(path);
+    std::vector<std::vector<std::byte>> memory;
+    std::deque<IoRequest> requests;
+    std::size_t left = 512;
+    struct Wait {
+        std::size_t& left;
+        EventLoop& loop;
+    } wait{left, bench.loop};
+    for (std::size_t i = 0; i < 512; ++i) {
+        memory.push_back({static_cast<std::byte>(i)});
+        IoRequest& request = requests.emplace_back();
+        request.operation = IoOperation::write;
+        request.offset = 1024 + i;
+        request.length = 1;
+        request.data = memory.back().data();
+        request.context = &wait;
+        request.done = [](IoRequest& done, int) {
+            Wait& waiting = *static_cast<Wait*>(done.context);
+            if (--waiting.left == 0) {
+                waiting.loop.stop();
+            }
+        };
+    }
+    for (IoRequest& request : requests) {
+        bench.drive->submit(request);
+    }
+    bench.loop.run();
+    bench.close();
+    const std::string found = contents(path);
+    for (std::size_t i = 0; i < 512; ++i) {
+        BOOST_REQUIRE_EQUAL(static_cast<unsigned char>(found[1024 + i]), i % 256);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_request_outside_is_performed_or_a_zeroed_range_grows_the_file) {
+    Bench bench;
+    const std::string path = bench.image(4096 + 512);
+    bench.open(path);
+    std::byte byte{};
+    BOOST_TEST(bench.perform(IoOperation::read, 4608, 1, &byte) == EINVAL);
+    BOOST_TEST(bench.perform(IoOperation::write, UINT64_MAX, 1, &byte) == EINVAL);
+    BOOST_TEST(bench.perform(IoOperation::write, 4607, 1, &byte) == 0);
+    BOOST_TEST(bench.perform(IoOperation::write_zeroes, 0, 4608) == 0);
+    BOOST_TEST(bench.perform(IoOperation::trim, 0, 4608) == 0);
+    BOOST_TEST(bench.perform(IoOperation::read, 0, 0, &byte) == 0);
+    bench.close();
+    BOOST_TEST(std::filesystem::file_size(path) == 4608u);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_was_cut_gives_old_data) {
+    Bench bench;
+    const std::string path = bench.image(1 << 16);
+    bench.open(path);
+    BOOST_REQUIRE(truncate(path.c_str(), 8192) == 0);
+    std::vector<std::byte> memory(4096);
+    BOOST_TEST(bench.perform(IoOperation::read, 16384, 4096, memory.data()) == EIO);
+    bench.close();
+}
+
+BOOST_AUTO_TEST_CASE(a_drive_closes_while_something_is_in_flight) {
+    Bench bench;
+    bench.open(bench.image(1 << 20));
+    std::vector<std::byte> memory(1 << 20);
+    IoRequest request;
+    request.operation = IoOperation::write;
+    request.length = 1 << 20;
+    request.data = memory.data() + 1;
+    request.length -= 1;
+    bool done = false;
+    request.context = &done;
+    request.done = [](IoRequest& finished, int error) {
+        BOOST_TEST(error == 0);
+        *static_cast<bool*>(finished.context) = true;
+    };
+    bench.drive->submit(request);
+    bench.close();
+    BOOST_TEST(done);
+}
+
+BOOST_AUTO_TEST_CASE(a_source_that_cannot_be_a_drive_is_opened) {
+    Bench bench;
+    const std::string folder = bench.folder.path();
+    const auto file = [&](const std::string& name, std::size_t size, mode_t mode = 0644) {
+        std::ofstream(folder + name) << std::string(size, 'x');
+        chmod((folder + name).c_str(), mode);
+        return folder + name;
+    };
+    BOOST_TEST(refusal(quick(folder)).find("is a folder") != std::string::npos);
+    BOOST_TEST(refusal(quick(folder + "/none")).find("does not exist") != std::string::npos);
+    BOOST_TEST(refusal(quick("image")).find("absolute") != std::string::npos);
+    BOOST_TEST(refusal(quick("/dev/zero")).find("character device") != std::string::npos);
+    BOOST_REQUIRE(mkfifo((folder + "/pipe").c_str(), 0600) == 0);
+    BOOST_TEST(refusal(quick(folder + "/pipe")).find("is a pipe") != std::string::npos);
+    BOOST_TEST(refusal(quick(file("/empty", 0))).find("is empty") != std::string::npos);
+    BOOST_TEST(refusal(quick(file("/small", 511))).find("smaller than one block") != std::string::npos);
+    BOOST_TEST(refusal(quick(file("/odd", 1000))).find("multiple of 512") != std::string::npos);
+    BOOST_TEST(refusal(quick(file("/protected", 1024, 0444))).find("add --read-only") != std::string::npos);
+    BOOST_TEST(refusal(quick(folder + "/protected", true)) == "opened");
+    BOOST_TEST(refusal(quick(file("/a (1) é.img", 512))) == "opened");
+}
+
+BOOST_AUTO_TEST_CASE(a_file_in_use_is_opened_or_a_predecessors_lock_is_not_waited_for) {
+    Bench bench;
+    const std::string path = bench.image(4096);
+    Result<OpenedFile> first = open_file(quick(path));
+    BOOST_REQUIRE(first.ok());
+    BOOST_TEST(refusal(quick(path)).find("is locked by") != std::string::npos);
+    BOOST_TEST(refusal(quick(path, true)).find("is locked by") != std::string::npos);
+    OpenWish patient = quick(path);
+    patient.lock_patience = 10s;
+    std::thread predecessor([&] { first->fd.reset(); });
+    BOOST_TEST(refusal(patient) == "opened");
+    predecessor.join();
+    const Result<OpenedFile> reader = open_file(quick(path, true));
+    BOOST_REQUIRE(reader.ok());
+    BOOST_TEST(refusal(quick(path, true)) == "opened");
+    BOOST_TEST(refusal(quick(path)).find("is locked by") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay

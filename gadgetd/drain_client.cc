@@ -49,7 +49,8 @@ Result<SourceStates> DrainClient::sources(Duration limit) const {
     }
     SourceStates states;
     try {
-        for (const json& view : json::parse(response->body).at("views")) {
+        const json status = json::parse(response->body);
+        for (const json& view : status.at("views")) {
             if (std::string blade = view.value("blade", ""); !blade.empty() && blade != blade_) {
                 continue;
             }

@@ -80,9 +80,10 @@ struct Drained {
     int slot = 0;
     DrainAnswer answer;
 };
-// What drivebayfs says of the media that it serves here.
+// What drivebayfs says of the media that it serves here, asked at `asked_at`; nothing: it did not answer.
 struct SourcesSeen {
-    SourceStates states;
+    std::optional<SourceStates> states;
+    Instant asked_at{};
 };
 // Something closed the medium's file: worth a look now.
 struct BackingClosed {

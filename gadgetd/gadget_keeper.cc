@@ -172,12 +172,14 @@ void GadgetKeeper::look_around() {
     surroundings_.submit(
         [this, folder = gadget_folder_, udc_class = udc_class_, drains = drains_]() -> SlotWorker::Continuation {
             ControllerState controller = read_controller(folder, udc_class);
+            Instant asked_at = BootClock::now();
             auto sources = drains.sources(status_limit);
-            return [this, controller, sources] { seen_around(controller, sources); };
+            return [this, controller, sources, asked_at] { seen_around(controller, sources, asked_at); };
         });
 }
 
-void GadgetKeeper::seen_around(const ControllerState& controller, const Result<SourceStates>& sources) {
+void GadgetKeeper::seen_around(const ControllerState& controller, const Result<SourceStates>& sources,
+                               Instant asked_at) {
     if (controller != controller_) {
         controller_ = controller;
         log::info("the USB device controller changed", {{"state", controller.state}, {"speed", controller.speed}});
@@ -191,7 +193,7 @@ void GadgetKeeper::seen_around(const ControllerState& controller, const Result<S
                          {{"socket", settings_.drivebayfs}, {"error", sources.error().message}});
         }
     }
-    feed(sources ? GadgetEvent(SourcesSeen{*sources}) : GadgetEvent(Tick{}));
+    feed(SourcesSeen{sources ? std::optional(*sources) : std::nullopt, asked_at});
     look_.set(surroundings_interval, [this] { look_around(); });
 }
 

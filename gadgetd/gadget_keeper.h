@@ -39,7 +39,7 @@ private:
     void tell(bool even_unchanged);
     void tell_insert(const Insert& action, const Error& failure);
     void look_around();
-    void seen_around(const ControllerState& controller, const Result<SourceStates>& sources);
+    void seen_around(const ControllerState& controller, const Result<SourceStates>& sources, Instant asked_at);
     protocol::BladeObserved observe() const;
 
     rpc::Reactor& reactor_;

@@ -89,6 +89,7 @@ private:
     SlotPlan* finish(int slot);
     void read_back(int id, SlotPlan& slot, const LunReading& file);
     void first_look(int id, SlotPlan& slot, const std::string& file);
+    void hold(int id, SlotPlan& slot, Medium medium);
     void leave(int id, SlotPlan& slot, Medium medium, bool by_host);
     void record(int id, SlotPlan& slot, Phase phase, const Medium& medium = {}, bool by_host = false);
     void fail(SlotPlan& slot, const Error& failure);
@@ -162,12 +163,8 @@ void Step::take(const Inserted& event) {
     Medium medium = *std::exchange(slot->inserting, std::nullopt);
     if (event.file.ok() && !event.file.value().empty() && holds(event.file.value(), medium) &&
         event.failure.code == 0) {
-        medium.file = event.file.value();
-        slot->medium = medium;
-        slot->source = SourceState::online;
         slot->next_look = now_ + plan_.limits.poll_loaded;
-        settle(*slot);
-        record(event.slot, *slot, Phase::loaded, medium);
+        hold(event.slot, *slot, Medium{medium.drive, medium.epoch, event.file.value()});
         return;
     }
     if (event.failure.code == 0 && event.file.ok() && event.file.value().empty()) {
@@ -239,11 +236,19 @@ void Step::take(const Drained& event) {
 
 void Step::take(const SourcesSeen& event) {
     for (auto& [id, slot] : plan_.slots) {
-        if (slot.medium) {
-            // A medium that drivebayfs does not mention keeps what was known: its list may be older than the insert.
-            auto found = event.states.find({slot.medium->drive, slot.medium->epoch});
-            if (found != event.states.end() && slot.source != SourceState::ended) {
-                slot.source = found->second;
+        if (!slot.medium || !event.states) {
+            slot.missing_since.reset();
+            continue;
+        }
+        auto found = event.states->find({slot.medium->drive, slot.medium->epoch});
+        if (found != event.states->end()) {
+            slot.missing_since.reset();
+            // What has ended has ended for ever.
+            slot.source = slot.source == SourceState::ended ? SourceState::ended : found->second;
+        } else if (event.asked_at > slot.loaded_at) {
+            slot.missing_since = slot.missing_since.value_or(now_);
+            if (now_ - *slot.missing_since >= plan_.limits.source_missing) {
+                slot.source = SourceState::ended;
             }
         }
     }
@@ -282,10 +287,8 @@ void Step::read_back(int id, SlotPlan& slot, const LunReading& file) {
         slot.next_look = now_ + plan_.limits.poll_empty;
     } else if (slot.journal.phase == Phase::inserting && holds(name, slot.journal.medium)) {
         // An insert that said it failed, or whose outcome could not be read, and yet came to pass.
-        slot.medium = Medium{slot.journal.medium.drive, slot.journal.medium.epoch, name};
         slot.foreign.clear();
-        settle(slot);
-        record(id, slot, Phase::loaded, *slot.medium);
+        hold(id, slot, Medium{slot.journal.medium.drive, slot.journal.medium.epoch, name});
     } else {
         slot.foreign = name;
     }
@@ -296,13 +299,13 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
     const JournalEntry journal = slot.journal;
     bool noted = journal.phase != Phase::none;
     if (!file.empty() && noted && holds(file, journal.medium)) {
-        slot.medium = Medium{journal.medium.drive, journal.medium.epoch, file};
-        record(id, slot, Phase::loaded, *slot.medium);
+        hold(id, slot, Medium{journal.medium.drive, journal.medium.epoch, file});
         return;
     }
     if (!file.empty()) {
         slot.medium = parse_medium(file, plan_.mount);
         slot.foreign = slot.medium ? "" : file;
+        slot.loaded_at = now_;
     }
     if (journal.phase == Phase::loaded || journal.phase == Phase::leaving) {
         bool by_host = journal.phase == Phase::leaving ? journal.by_host : file.empty();
@@ -314,8 +317,18 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
     }
 }
 
+void Step::hold(int id, SlotPlan& slot, Medium medium) {
+    slot.medium = std::move(medium);
+    slot.loaded_at = now_;
+    slot.source = SourceState::online;
+    slot.missing_since.reset();
+    settle(slot);
+    record(id, slot, Phase::loaded, *slot.medium);
+}
+
 void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
     slot.source = SourceState::online;
+    slot.missing_since.reset();
     slot.leaving_by_host = by_host;
     slot.leaving_since = now_;
     slot.not_before = now_;

@@ -33,6 +33,8 @@ struct PlannerLimits {
     Duration drain_retry = std::chrono::milliseconds(50);
     Duration drain = std::chrono::seconds(20);
     Duration drain_unreachable = std::chrono::seconds(5);
+    // A loaded medium that a drivebayfs which answers does not know for so long is a file of one that has died.
+    Duration source_missing = std::chrono::seconds(3);
 };
 
 struct SlotPlan {
@@ -55,6 +57,8 @@ struct SlotPlan {
     std::uint64_t inserting_for = 0;  // the version of the desired state that asked for it
     bool host_locked = false;
     SourceState source = SourceState::online;
+    Instant loaded_at{};
+    std::optional<Instant> missing_since;  // from drivebayfs' list
 
     bool busy = false;
     bool draining = false;  // what it is busy with has a limit of its own

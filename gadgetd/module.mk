@@ -16,6 +16,7 @@ drivebay-gadgetd_MAIN := gadgetd/gadgetd.cc
 
 gadgetd_TESTS := \
 	tests/unit/arbiter_session_test.cc \
+	tests/unit/drain_client_test.cc \
 	tests/unit/gadget_planner_test.cc \
 	tests/unit/gadget_tree_test.cc \
 	tests/unit/lun_test.cc \

@@ -5,7 +5,8 @@
 
 In FOLDER: arbiter.sock and drivebayfs.sock are served; `desired` (a JSON list of slots) is sent
 whenever it changes, and at each hello; `outcome` is drivebayfs' answer to a drain (drained
-without one); `observed` is what gadgetd said last, `hellos` and `drains` hold one JSON a line.
+without one); with `dead` it
+knows no medium; `observed` is what gadgetd said last, `hellos` and `drains` hold one JSON a line.
 """
 import asyncio
 import base64
@@ -66,6 +67,7 @@ def framed(opcode, data):
 class Doubles:
     def __init__(self, folder):
         self.folder, self.writer, self.sent, self.version = folder, None, None, 0
+        self.asked_for = set()
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -76,7 +78,9 @@ class Doubles:
     def send_desired(self):
         self.sent = read(self.path("desired"), "[]")
         self.version += 1
-        self.send(type="desired", term=1, version=self.version, slots=json.loads(self.sent))
+        slots = json.loads(self.sent)
+        self.asked_for.update((slot["drive"], slot["epoch"]) for slot in slots)
+        self.send(type="desired", term=1, version=self.version, slots=slots)
 
     async def arbiter(self, reader, writer):
         _, fields = await head(reader)
@@ -114,7 +118,8 @@ class Doubles:
     async def drivebayfs(self, reader, writer):
         request, fields = await head(reader)
         body = await reader.readexactly(int(fields.get("content-length", 0)))
-        answer = {"views": []}
+        known = [] if os.path.exists(self.path("dead")) else self.asked_for
+        answer = {"views": [{"drive": drive, "epoch": epoch, "state": "online"} for drive, epoch in known]}
         if request[1] == "/v1/drain":
             append(self.path("drains"), json.loads(body))
             answer = {"outcome": read(self.path("outcome"), "drained").strip(), "error": ""}

@@ -231,6 +231,14 @@ def test_a_door_locked_by_the_host_holds_a_polite_eject_and_not_a_forced_one(c):
     blade.no_reset()
 
 
+def test_a_medium_whose_drivebayfs_died_is_put_out_and_told(c):
+    blade, _ = loaded(c)
+    blade.machine.put(f"{WORK}/outcome", "unknown")
+    blade.run(f"touch {WORK}/dead")
+    blade.wait_slot(1, limit=20, state="empty",
+                    last={"drive": "scratch", "epoch": 7, "outcome": "unknown", "by_host": False})
+
+
 @limit(180)
 def test_kill_9_and_a_new_start_leave_the_host_undisturbed(c):
     blade, name = loaded(c)
@@ -306,6 +314,41 @@ def test_remove_takes_the_gadget_down_and_the_medium_is_released_by_the_next_sta
     blade.machine.wait_until(lambda: not usb_gadget.host_devices(blade.machine))
     blade.start()
     blade.wait_slot(1, state="empty", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": False})
+
+
+@limit(180)
+def test_a_hung_lun_is_told_as_offline_and_holds_no_other_slot(c):
+    blade = Blade(c)
+    blade.machine.put(f"{WORK}/config", CONFIG + "limits = { stuck_ms = 1500; };")
+    blade.run(f"modprobe loop; truncate -s 64M /tmp/freezable; mkfs.ext4 -q -F /tmp/freezable; "
+              f"mount -o loop /tmp/freezable {MEDIA}", timeout=60)
+    try:
+        blade.start()
+        drives = blade.hosts_drives()
+        blade.medium("hung", 1)
+        total = blade.medium("other", 1)
+        hung = {"slot": 1, "drive": "hung", "epoch": 1}
+        other = {"slot": 2, "drive": "other", "epoch": 1, "access": "read"}
+        blade.desire(hung)
+        blade.wait_slot(1, state="loaded", limit=20)
+        blade.host_size(drives[1]["name"], 4 << 20)
+        blade.run(f"fsfreeze -f {MEDIA}")       # writes to its files hang; reads do not
+        blade.machine.start("writer", ["dd", "if=/dev/zero", f"of={drives[1]['path']}", "bs=64k", "count=1",
+                                       "oflag=direct"])
+        blade.machine.wait_until("grep -q '1' /sys/block/%s/inflight" % drives[1]["name"])
+        blade.desire(other)
+        assert "hangs" in blade.wait_slot(1, state="offline")["error"]
+        blade.wait_slot(2, state="loaded")
+        blade.host_size(drives[2]["name"], 4 << 20)
+        assert blade.host_sum(drives[2]["path"]) == total and blade.slot(1)["state"] == "offline"
+    finally:
+        blade.run(f"fsfreeze -u {MEDIA}", check=False)
+    blade.wait_slot(1, state="empty", last={"drive": "hung", "epoch": 1, "outcome": "drained", "by_host": False})
+    blade.no_reset()
+    blade.desire()
+    blade.wait_slot(2, state="empty")
+    blade.daemon.stop()
+    blade.machine.wait_until(f"umount {MEDIA}")
 
 
 @limit(180)

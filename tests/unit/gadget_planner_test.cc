@@ -109,6 +109,8 @@ struct Blade {
         feed(Ejected{order.slot, was_empty, refused ? Error{EBUSY, "locked"} : Error{}, lun.file});
     }
 
+    void sources(std::optional<SourceStates> states) { feed(SourcesSeen{std::move(states), now + 1ns}); }
+
     void desire(std::vector<protocol::DesiredSlot> slots) { feed(DesiredArrived{{term, ++version, std::move(slots)}}); }
 
     // Lets time pass, each deadline at its time.
@@ -567,16 +569,45 @@ BOOST_AUTO_TEST_CASE(one_hung_slot_does_not_hold_the_others) {
 
 BOOST_AUTO_TEST_CASE(a_source_out_of_reach_is_told_and_an_ended_one_put_out) {
     Blade blade = loaded_blade();
-    blade.feed(SourcesSeen{{{{"scratch", 7}, SourceState::offline}}});
+    blade.sources(SourceStates{{{"scratch", 7}, SourceState::offline}});
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::offline);
-    blade.feed(SourcesSeen{{{{"scratch", 7}, SourceState::online}}});
+    blade.sources(SourceStates{{{"scratch", 7}, SourceState::online}});
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
     blade.drain = {Kind::answered, Outcome::lost, ""};
-    blade.feed(SourcesSeen{{{{"scratch", 7}, SourceState::ended}}});
+    blade.sources(SourceStates{{{"scratch", 7}, SourceState::ended}});
     BOOST_CHECK((blade.trace == Trace{"eject 0 by force", "drain 0 scratch@7"}));
     BOOST_CHECK((*blade.slot().last == protocol::LastMedium{"scratch", 7, Outcome::lost, false}));
     blade.pass(10s);
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::empty);
+}
+
+BOOST_AUTO_TEST_CASE(a_medium_whose_drivebayfs_died_is_put_out_for_a_new_epoch) {
+    Blade blade = loaded_blade();
+    auto second = [&](std::optional<SourceStates> states) {
+        blade.pass(1s);
+        blade.sources(std::move(states));
+    };
+    for (int i = 0; i < 10; ++i) {
+        second(std::nullopt);  // it does not answer: nothing is known
+    }
+    second(SourceStates{});
+    second(SourceStates{});
+    second(std::nullopt);
+    second(SourceStates{});
+    second(SourceStates{});
+    second(SourceStates{{{"scratch", 7}, SourceState::online}});
+    second(SourceStates{});
+    second(SourceStates{});
+    second(SourceStates{});
+    BOOST_CHECK(blade.trace.empty());
+    second(SourceStates{});
+    BOOST_CHECK((blade.trace == Trace{"eject 0 by force", "drain 0 scratch@7"}));
+    blade.trace.clear();
+    blade.desire({want(0, "scratch", 8)});
+    blade.feed(SourcesSeen{SourceStates{}, blade.now - 1ns});  // asked before it was loaded
+    blade.pass(5s);
+    blade.feed(SourcesSeen{SourceStates{}, blade.now - 6s});
+    BOOST_CHECK((blade.trace == Trace{"insert 0 scratch@8 rw"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_cdrom_slot_takes_only_what_a_cdrom_can_be) {

@@ -27,6 +27,9 @@ expect 0 "" drivebay present held --to blade01 --slot 1 --access write
 long=$(printf 'n%.0s' {1..65})
 escape=$'a\eb' newline=$'a\nb'
 
+settle() { until_true 10 "every drive is open" status_is "all(d['state'] == 'ready' for d in drives.values())"; }
+settle
+
 cases=0
 # mistake STATUS PART ARGUMENTS…: what `drivebay ARGUMENTS…` must end with and say.
 mistake() {
@@ -39,7 +42,7 @@ mistake() {
 }
 
 # Unknown drives, blades, slots
-mistake 1 held     present hled --to blade01
+mistake 1 held     present hel --to blade01
 mistake 1 nothing  present nothing --to blade01
 mistake 1 blade01  present free --to blade1
 mistake 1 blade77  present free --to blade01,blade77
@@ -122,24 +125,28 @@ mistake 3 "cannot reach" --server 127.0.0.1:9 present free --to blade01
 mistake 3 "systemctl start" --server /run/drivebay/nobody.sock drive add new --source "$images/other.img"
 
 # A partition of a device in use, and the device of a partition in use
-loop=$(losetup --find --show --partscan "$images/other.img" 2>/dev/null) || loop=""
+loop=$(losetup --find --show "$images/other.img" 2>/dev/null) || loop=""
+partitions=0
 if [ -n "$loop" ]; then
-    trap 'chattr -i "$images/sealed.img" 2>/dev/null; losetup -d "$loop" 2>/dev/null' EXIT
-    printf 'start=2048, size=2048\n' | sfdisk -q "$loop" >/dev/null 2>&1
-    partx -u "$loop" 2>/dev/null || partx -a "$loop" 2>/dev/null
+    trap 'chattr -i "$images/sealed.img" 2>/dev/null; delpart "$loop" 1 2>/dev/null; losetup -d "$loop" 2>/dev/null' EXIT
+    addpart "$loop" 1 2048 2048
     part=${loop}p1
     numbers=$(cat "/sys/class/block/${part#/dev/}/dev" 2>/dev/null)
     if [ -n "$numbers" ]; then
         [ -b "$part" ] || { part=$work/part; mknod "$part" b "${numbers%:*}" "${numbers#*:}"; }
         expect 0 "" drivebay drive add whole --source "$loop"
+        settle
         mistake 1 whole drive add new --source "$part"
         mistake 1 whole drive add new --source "$images/other.img"
         expect 0 "" drivebay drive remove whole
         until_true 5 "the removed drive is closed" drivebay drive add part --source "$part"
+        settle
         mistake 1 part drive add new --source "$loop"
         expect 0 "" drivebay drive remove part
+        partitions=1
     fi
 fi
+[ $partitions -eq 1 ] || echo "no loop device with partitions here: that one case was left out"
 
 # Without the data path nothing can be judged, and nothing is entered
 end_politely management

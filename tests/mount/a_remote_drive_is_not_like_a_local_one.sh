@@ -8,7 +8,7 @@ make_image "$images/remote.img" 8M
 make_image "$images/local.img" 8M
 serve() { start server qemu-nbd --persistent --shared=8 --format=raw --bind=127.0.0.1 --port=10900 --read-only --export-name=images "$images/remote.img"; }
 serve
-until_true 10 "the remote server listens" nc_listens 10900
+until_true 10 "the remote server listens" tcp_listens 10900
 expect 0 "depot" drivebay --server http://127.0.0.1:4740 drive add depot --source nbd://127.0.0.1:10900/images --read-only
 expect 0 "" drivebay drive add here --source "$images/local.img" --read-only
 expect 1 "depot" drivebay drive add again --source nbd://127.0.0.1:10900/images --read-only

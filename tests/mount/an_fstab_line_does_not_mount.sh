@@ -1,6 +1,8 @@
 #!/bin/bash
 # Lines of type fuse.drivebayfs, as in fstab, mount both sides; umount ends the daemons.
 . "$(dirname "$0")/kit.sh"
+# mount(8) has its own PATH
+mount -t tmpfs tmpfs /usr/local/sbin && ln -s "$build/drivebayfs" /usr/local/sbin/drivebayfs || exit 1
 start_arbiter
 make_image "$images/disk.img" 4M
 mkdir -p "$work/fusefs" "$work/blade01" /srv/blade01

@@ -123,10 +123,10 @@ $management_settings
 CONFIG
     start management drivebayfs drivebay /srv/drivebay --foreground -o "config=$work/etc/fusefs.cfg"
     until_true 15 "the management module's drivebayfs is mounted" test -d /srv/drivebay/blades
-    until_true 10 "the management module's drivebayfs listens" nc_listens 10809
+    until_true 10 "the management module's drivebayfs listens" tcp_listens 10809
 }
 
-nc_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+tcp_listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # start_blade NAME [NBD_PORT]: the blade's drivebayfs at /srv/NAME, its socket /run/drivebay/NAME.sock
 start_blade() {
@@ -215,8 +215,14 @@ drivebay_add_probe_works() {
     ! grep -qi 'data path' "$work/probe" && grep -q 'is-not-there' "$work/probe"
 }
 
-# unchanged WHAT CMD…: CMD is run, and the status afterwards is what it was before.
+# What operators' requests can change, as one line.
 snapshot() { drivebay status --json | "$python" -c '
 import json, sys
 status = json.load(sys.stdin)
-print(json.dumps({key: status[key] for key in ("drives", "presentations", "leases")}, sort_keys=True))'; }
+print(json.dumps([status["drives"], status["presentations"], status["leases"]], sort_keys=True))'; }
+
+# leases_in_short: who holds or awaits what, one lease a line.
+leases_in_short() { drivebay leases --json | "$python" -c '
+import json, sys
+for lease in json.load(sys.stdin)["leases"]:
+    print(*[lease[key] for key in ("drive", "blade", "mode", "epoch", "state")])'; }

@@ -15,8 +15,8 @@ expect 0 "" drivebay withdraw scratch --from blade01
 exec 9<>$file || fail "the free drive cannot be opened locally"
 until_true 5 "@local holds it" status_is "leases['scratch', '@local']['state'] == 'held'" "leases['scratch', '@local']['mode'] == 'write'"
 printf 'local write' >&9 || fail "a local write fails"
-expect 1 "@local" drivebay present scratch --to blade01 --access read --no-queue
-expect 0 "@local" drivebay present scratch --to blade01 --access read
+expect 1 "the management module itself" drivebay present scratch --to blade01 --access read --no-queue
+expect 0 "behind the management module itself" drivebay present scratch --to blade01 --access read
 expect 1 "scratch" drivebay drive remove scratch
 exec 9>&-
 until_true 10 "blade01 gets it when the local file is closed" status_is "leases['scratch', 'blade01']['state'] == 'held'" \

@@ -7,8 +7,7 @@ sum=$(sha256sum <"$images/install.img")
 expect 0 "" drivebay drive add install --source "$images/install.img" --read-only
 expect 0 "" drivebay present install --to all
 served() {
-    curl -s --unix-socket /run/drivebay/fusefs.sock http://localhost/v1/status |
-        jq -e --arg blade "$1" --argjson least "$2" '[.views[] | select(.blade == $blade) | .read_bytes] | add >= $least' >/dev/null
+    status_is "blades['$1']['served']['read_bytes'] >= $2"
 }
 for blade in blade01 blade02; do
     sha256sum <"/srv/$blade/install" >"$work/sum-$blade" &

@@ -22,7 +22,7 @@ std::string notice_of(const State& state, const Lease& lease) {
     std::string notice = lease.notice;
     const auto add = [&notice](const std::string& sentence) { notice += (notice.empty() ? "" : "; ") + sentence; };
     const Blade* blade = blade_of(state, lease);
-    if (lease.state == LeaseState::waiting) {
+    if (lease.state == LeaseState::waiting || lease.state == LeaseState::granted) {
         if (const std::string hindered = hindrance(state, lease.drive); !hindered.empty()) {
             add("it waits because " + hindered);
         }

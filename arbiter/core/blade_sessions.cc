@@ -126,8 +126,9 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
         Lease* ended = find_by_epoch(state_, slot.last->drive, blade.name, slot.last->epoch);
         if (ended && is_active(*ended)) {
             released(*ended, *slot.last);
-        } else if (ended && (!was || was->last != slot.last)) {
-            report_loss(*ended, *slot.last);
+        } else if (was && was->last != slot.last) {
+            // Told late, by a blade that was fenced while it was away or thrown out by force.
+            report_loss(blade.name, *slot.last);
         }
     }
     if (!answers_our_version) {
@@ -146,11 +147,24 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
     }
 }
 
-void Step::report_loss(const Lease& lease, const protocol::LastMedium& last) {
+void Step::report_loss(const std::string& blade, const protocol::LastMedium& last) {
+    AuditEntry entry{.drive = last.drive, .blade = blade, .epoch = last.epoch};
+    Mode mode = Mode::write;
+    for (const auto& [id, lease] : state_.leases) {
+        if (lease.drive == last.drive && lease.blade == blade && lease.epoch == last.epoch) {
+            entry.lease = id;
+            mode = lease.mode;
+        }
+    }
+    entry.mode = to_string(mode);
     if (last.outcome == protocol::Outcome::lost) {
-        audit("lost", lease, "the blade lost writes that it had taken from its host and not yet passed on");
-    } else if (last.outcome == protocol::Outcome::unknown && lease.mode == Mode::write) {
-        audit("loss-unknown", lease, "the blade could not tell whether all that its host wrote has arrived");
+        entry.event = "lost";
+        entry.detail = "the blade lost writes that it had taken from its host and not yet passed on";
+        actions_.audit.push_back(std::move(entry));
+    } else if (last.outcome == protocol::Outcome::unknown && mode == Mode::write) {
+        entry.event = "loss-unknown";
+        entry.detail = "the blade could not tell whether all that its host wrote has arrived";
+        actions_.audit.push_back(std::move(entry));
     }
 }
 
@@ -160,7 +174,7 @@ void Step::released(Lease& lease, const protocol::LastMedium& last) {
                                       : last.outcome == protocol::Outcome::lost
                                           ? "writes of its host were lost"
                                           : "whether all its host's writes arrived is unknown");
-    report_loss(lease, last);
+    report_loss(lease.blade, last);
     if (last.by_host) {
         audit("ejected-by-host", lease, outcome);
         // A host's eject consumes the presentation. What an operator asked for after it was presented (other access, or

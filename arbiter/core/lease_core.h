@@ -113,7 +113,7 @@ struct Changes {
 
 // A fact for the audit log.
 struct AuditEntry {
-    std::string event;  // "granted", "fenced", …
+    std::string event = {};  // "granted", "fenced", …
     std::string drive = {};
     std::string blade = {};
     LeaseId lease = 0;

@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <utility>
 
+#include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
 
 namespace drivebay::arbiter {
@@ -95,21 +96,29 @@ void Step::grant_waiters() {
         }
     }
     for (auto& [drive, queue] : queues) {
-        if (!hindrance(state_, drive).empty()) {
-            continue;
+        if (hindrance(state_, drive).empty()) {
+            serve(queue);
         }
-        std::sort(queue.begin(), queue.end(),
-                  [this](const Lease* one, const Lease* other) { return goes_before(state_, *one, *other); });
-        std::vector<const Lease*> passed;
         for (Lease* lease : queue) {
-            const bool overtakes = std::any_of(passed.begin(), passed.end(), [lease](const Lease* earlier) {
-                return !compatible(*lease, *earlier);
-            });
-            if (overtakes || !is_free_for(*lease)) {
-                passed.push_back(lease);
-            } else {
-                grant(*lease);
+            if (lease->state == LeaseState::waiting && !std::exchange(lease->wait_told, true)) {
+                const auto holders = behind(state_, *lease);
+                audit("waits", *lease, holders.empty() ? hindrance(state_, drive) : "behind " + name_holders(holders));
             }
+        }
+    }
+}
+
+void Step::serve(std::vector<Lease*>& queue) {
+    std::sort(queue.begin(), queue.end(),
+              [this](const Lease* one, const Lease* other) { return goes_before(state_, *one, *other); });
+    std::vector<const Lease*> passed;
+    for (Lease* lease : queue) {
+        const bool overtakes = std::any_of(passed.begin(), passed.end(),
+                                           [lease](const Lease* earlier) { return !compatible(*lease, *earlier); });
+        if (overtakes || !is_free_for(*lease)) {
+            passed.push_back(lease);
+        } else {
+            grant(*lease);
         }
     }
 }

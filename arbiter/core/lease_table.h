@@ -91,6 +91,7 @@ struct Lease {
     std::string notice;   // for the operator, from the start
     std::string outcome;  // a sentence, once there is one
     // of this run
+    bool wait_told = false;           // waiting: the audit log has it
     Instant deadline{};               // revoking: until when the host may keep the door locked
     bool drain_owed = false;          // revoking: the deadline passed while it was out and not reported as drained
     std::uint64_t asked_version = 0;  // revoking: the desired state that first asked

@@ -56,6 +56,7 @@ private:
 
     // ---- lease_queue.cc
     void grant_waiters();
+    void serve(std::vector<Lease*>& queue);
     void grant(Lease& lease);
     Lease& new_lease(const std::string& drive, const std::string& blade, Mode mode, int slot);
     Epoch next_epoch(const std::string& drive);
@@ -65,7 +66,7 @@ private:
     void end_former_boot(const Blade& blade);
     void observe(Blade& blade, const protocol::BladeObserved& observed, bool answers_our_version);
     void released(Lease& lease, const protocol::LastMedium& last);
-    void report_loss(const Lease& lease, const protocol::LastMedium& last);
+    void report_loss(const std::string& blade, const protocol::LastMedium& last);
 
     // ---- data_path_reports.cc
     void requeue_unadmitted();

@@ -289,6 +289,19 @@ BOOST_FIXTURE_TEST_CASE(a_holder_that_is_away_is_fenced_without_anybody_waiting,
     BOOST_TEST(lease("d", "a").epoch == epoch);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_loss_told_after_the_fence_is_not_in_the_audit_log, Contended) {
+    present("d", "b", Mode::write);
+    disconnect("a");
+    pass(11s);
+    settle();
+    BOOST_TEST((former().state == LeaseState::gone));
+    blades.at("a").drain = protocol::Outcome::lost;
+    connect("a");
+    BOOST_TEST(!was_audited("lost"));
+    settle();
+    BOOST_TEST(was_audited("lost"));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_waiter_waits_for_a_dead_holder_for_ever, Contended) {
     present("d", "b", Mode::write);
     disconnect("a");

@@ -125,7 +125,8 @@ private:
         }
         LeaseWait wait(*arbiter, LeaseWait::Until::loaded);
         set_up(wait, limit);
-        Result<json> answer = arbiter->post("/v1/presentations", *body);
+        Result<json> answer = options_.wait.empty() ? arbiter->post("/v1/presentations", *body)
+                                                    : wait.post_patiently("/v1/presentations", *body);
         if (!answer) {
             return answer.error();
         }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "lib/base/names.h"
+
 namespace drivebay::cli {
 namespace {
 
@@ -68,7 +70,9 @@ std::string behind_whom(const json& lease) {
     for (std::size_t i = 0; i < behind->size(); ++i) {
         const json& holder = (*behind)[i];
         list += i == 0 ? "" : i + 1 == behind->size() ? " and " : ", ";
-        list += fmt::format("{} ({})", text_of(holder, "blade"), text_of(holder, "mode"));
+        const std::string blade = text_of(holder, "blade");
+        list += fmt::format("{} ({})", blade == local_blade ? "the management module itself" : blade,
+                            text_of(holder, "mode"));
     }
     return list;
 }
@@ -144,16 +148,23 @@ bool LeaseWait::is_final(const Entry& entry) const {
     return true;
 }
 
-Result<json> LeaseWait::ask_patiently(const std::string& target) {
+Result<json> LeaseWait::patiently(const std::function<Result<json>()>& request) const {
     const Instant until = BootClock::now() + restart_patience;
     for (;;) {
-        Result<json> answer = arbiter_.get(target);
+        Result<json> answer = request();
         const bool may_come_back = !answer && answer.error().code == unreachable;
         if (!may_come_back || BootClock::now() >= until || is_over()) {
             return answer;
         }
         std::this_thread::sleep_for(pause_before_retry);
     }
+}
+
+Result<json> LeaseWait::post_patiently(const std::string& target, const json& body) {
+    if (Result<json> there = arbiter_.get("/v1/status"); !there) {
+        return there;
+    }
+    return patiently([&] { return arbiter_.post(target, body); });
 }
 
 Status LeaseWait::judge(Entry& entry) {
@@ -163,7 +174,8 @@ Status LeaseWait::judge(Entry& entry) {
     }
     entry.verdict = judge_presented(entry.lease, nullptr);
     if (entry.verdict.progress == Progress::pending) {
-        Result<json> blade = ask_patiently(fmt::format("/v1/blades/{}", text_of(entry.lease, "blade")));
+        const std::string target = "/v1/blades/" + text_of(entry.lease, "blade");
+        Result<json> blade = patiently([&] { return arbiter_.get(target); });
         if (!blade) {
             return blade.error();
         }
@@ -173,9 +185,9 @@ Status LeaseWait::judge(Entry& entry) {
 }
 
 Status LeaseWait::ask(Entry& entry, std::chrono::milliseconds wait) {
-    Result<json> lease =
-        ask_patiently(fmt::format("/v1/leases/{}?wait_ms={}&until={}", id_of(entry.lease), wait.count(),
-                                  until_ == Until::loaded ? "loaded" : "gone"));
+    const std::string target = fmt::format("/v1/leases/{}?wait_ms={}&until={}", id_of(entry.lease), wait.count(),
+                                           until_ == Until::loaded ? "loaded" : "gone");
+    Result<json> lease = patiently([&] { return arbiter_.get(target); });
     if (lease) {
         entry.lease = *lease;
         return judge(entry);

@@ -63,6 +63,9 @@ public:
     // Called from run() when a verdict's sentence changes, at the earliest two seconds after its begin.
     void on_progress(std::function<void(const std::string&)> callback) { progress_ = std::move(callback); }
 
+    // A request that may be repeated: an arbiter that answered a moment ago and does not now is being restarted.
+    Result<nlohmann::json> post_patiently(const std::string& target, const nlohmann::json& body);
+
     // Blocks until every lease is final. Errors: the arbiter is not reachable for longer than a restart of it takes.
     Result<std::vector<Entry>> run(const nlohmann::json& leases);
 
@@ -74,7 +77,7 @@ private:
     bool is_over() const { return was_interrupted() || (deadline_ && BootClock::now() >= *deadline_); }
     Status judge(Entry& entry);
     Status ask(Entry& entry, std::chrono::milliseconds wait);
-    Result<nlohmann::json> ask_patiently(const std::string& target);
+    Result<nlohmann::json> patiently(const std::function<Result<nlohmann::json>()>& request) const;
 
     const Arbiter& arbiter_;
     Until until_;

@@ -95,7 +95,8 @@ install: all ## install into $(DESTDIR)$(prefix)
 		$(DESTDIR)$(prefix)/share/bash-completion/completions
 	install $(BUILD)/drivebay-arbiterd $(BUILD)/drivebay-gadgetd $(DESTDIR)$(sbindir)
 	install $(BUILD)/drivebay $(BUILD)/drivebayfs $(DESTDIR)$(bindir)
-	install -m 644 cli/drivebay.8 $(DESTDIR)$(mandir)/man8
+	install -m 644 cli/drivebay.8 arbiter/drivebay-arbiterd.8 fusefs/drivebayfs.8 gadgetd/drivebay-gadgetd.8 \
+		$(DESTDIR)$(mandir)/man8
 	install -m 644 cli/drivebay.bash-completion $(DESTDIR)$(prefix)/share/bash-completion/completions/drivebay
 	install -m 644 etc/arbiter.cfg etc/fusefs.cfg etc/gadgetd.cfg $(DESTDIR)$(sysconfdir)/drivebay
 

@@ -170,11 +170,13 @@ BOOST_AUTO_TEST_CASE(an_absent_waiter_keeps_the_drive_from_one_who_is_there) {
     world.present("d", "a", Mode::write);
     world.present("d", "b", Mode::write);
     world.present("d", "c", Mode::write);
+    const Epoch first = world.lease("d", "a").epoch;
     world.disconnect("b");
     world.pass(11s);
     world.blades.at("a").host_ejects(world.slot_of("d", "a"));
     world.settle();
     BOOST_TEST(world.is_loaded("d", "c"));
+    BOOST_TEST(world.lease("d", "c").epoch == first + 1);
     BOOST_TEST((world.lease("d", "b").state == LeaseState::waiting));
 }
 

@@ -121,6 +121,9 @@ struct MemoryCatalogue final : Catalogue {
                  std::function<void(Result<ViewInfo>)> callback) override {
         const auto view = find(blade, name);
         callback(view ? Result<ViewInfo>(view->view_info) : Result<ViewInfo>(Error{ENOENT, "no such view"}));
+        if (after_look_up) {
+            std::exchange(after_look_up, {})();
+        }
     }
 
     void open(const std::string& blade, const DriveReference& name, Mode mode,
@@ -140,6 +143,7 @@ struct MemoryCatalogue final : Catalogue {
     EventLoop& loop;
     std::vector<std::byte> medium = std::vector<std::byte>(4 << 20);
     std::vector<std::shared_ptr<MemoryView>> views;
+    std::function<void()> after_look_up;  // once
 };
 
 boost::test_tools::assertion_result can_mount(boost::unit_test::test_unit_id) {
@@ -384,6 +388,25 @@ BOOST_FIXTURE_TEST_CASE(an_old_handle_reaches_the_new_epoch, Mounted) {
     BOOST_TEST(pwrite(fresh.get(), &byte, 1, 0) == 1);
     BOOST_TEST(attribute(view_path("scratch"), "user.drivebay.epoch") == "4");
     BOOST_TEST(error_of(open(view_path("scratch@3").c_str(), O_RDONLY)) == ENOENT);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_open_gets_another_epoch_than_its_look_up, Mounted) {
+    in_loop([&] {
+        catalogue.after_look_up = [&] {
+            scratch->is_ended = true;
+            catalogue.views.push_back(
+                std::make_shared<MemoryView>(loop, Admission{"scratch", "blade01", Mode::write, 4}, catalogue.medium));
+        };
+    });
+    UniqueFd file(open(view_path("scratch").c_str(), O_RDWR));
+    BOOST_REQUIRE(static_cast<bool>(file));
+    struct stat opened {};
+    struct stat now {};
+    BOOST_TEST(fstat(file.get(), &opened) == 0);
+    BOOST_TEST(stat(view_path("scratch").c_str(), &now) == 0);
+    BOOST_TEST(opened.st_ino == now.st_ino);
+    char byte = 0;
+    BOOST_TEST(pread(file.get(), &byte, 1, 0) == 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(requests_of_one_file_wait_for_each_other, Mounted) {

@@ -98,12 +98,13 @@ struct Client {
     // Waits until the drive has come to that state, after those that were waited for before.
     void wait_for(State wanted) {
         std::unique_lock lock(mutex);
-        changed.wait(lock, [&] {
+        const bool came = changed.wait_for(lock, std::chrono::seconds(20), [&] {
             while (states_awaited < states.size() && states[states_awaited] != wanted) {
                 ++states_awaited;
             }
             return states_awaited < states.size();
         });
+        BOOST_REQUIRE_MESSAGE(came, "the drive never became " << to_string(wanted));
     }
 
     std::string failure() {

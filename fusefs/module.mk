@@ -31,6 +31,7 @@ drivebayfs_MAIN := fusefs/drivebayfs.cc
 fusefs_TESTS := \
 	tests/unit/admission_plan_test.cc \
 	tests/unit/aio_drive_test.cc \
+	tests/unit/data_path_test.cc \
 	tests/unit/drive_probe_test.cc \
 	tests/unit/event_loop_test.cc \
 	tests/unit/gate_test.cc \
@@ -55,6 +56,7 @@ fusefs_SOURCES += \
 	fusefs/fuse_front/fuse_session.cc \
 	fusefs/fuse_front/fuse_tree.cc \
 	fusefs/fuse_front/fuse_xattr.cc \
+	fusefs/nbd_client/nbd_connect.cc \
 	fusefs/nbd_client/nbd_drive.cc \
 	fusefs/nbd_client/nbd_negotiation.cc \
 	fusefs/nbd_client/nbd_pieces.cc \

@@ -1,0 +1,428 @@
+#define BOOST_TEST_DYN_LINK
+#include <libnbd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "fusefs/control/data_path.h"
+#include "lib/protocol/messages.h"
+#include "lib/rpc/server.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace drivebay {
+namespace {
+
+using namespace std::chrono_literals;
+
+// An arbiter that does what the test says, and keeps what it hears.
+class ArbiterDouble {
+public:
+    explicit ArbiterDouble(const std::string& socket) {
+        rpc::Handlers handlers;
+        handlers.on_request = [](const rpc::Request&, const rpc::Reply& reply) { reply({404, "{}"}); };
+        handlers.on_channel = [this](const std::string&, std::shared_ptr<rpc::Channel> channel) {
+            channel->on_message = [this](const nlohmann::json& json) { hear(json); };
+            channel->on_close = [](const std::string&) {};
+            channel_ = std::move(channel);
+        };
+        server_ = std::make_unique<rpc::Server>(reactor_, std::move(handlers));
+        rpc::Endpoint endpoint;
+        endpoint.path = socket;
+        BOOST_REQUIRE(server_->listen(endpoint).ok());
+        thread_ = std::thread([this] { reactor_.run(); });
+    }
+    ~ArbiterDouble() {
+        std::promise<void> ended;
+        reactor_.post([&] {
+            if (channel_) {
+                channel_->on_message = nullptr;
+                channel_->on_close = nullptr;
+                channel_.reset();
+            }
+            server_.reset();
+            ended.set_value();
+        });
+        ended.get_future().wait();
+        reactor_.stop();
+        thread_.join();
+    }
+
+    void say(const protocol::Message& message) {
+        reactor_.post([this, json = protocol::encode(message)] { channel_->send(json); });
+    }
+    // Waits until one of the messages heard so far, or a later one, is an M that fits; drops it and those before it.
+    template <class M>
+    M wait_for(const std::function<bool(const M&)>& fits) {
+        std::unique_lock lock(mutex_);
+        std::optional<M> found;
+        const bool in_time = changed_.wait_for(lock, 20s, [&] {
+            while (!heard_.empty() && !found) {
+                const auto* message = std::get_if<M>(&heard_.front());
+                if (message != nullptr && fits(*message)) {
+                    found = *message;
+                }
+                heard_.erase(heard_.begin());
+            }
+            return found.has_value();
+        });
+        BOOST_REQUIRE_MESSAGE(in_time, "the data path did not say what was waited for");
+        return *found;
+    }
+
+private:
+    void hear(const nlohmann::json& json) {
+        Result<protocol::Message> message = protocol::decode(json, protocol::Side::data_path);
+        const std::lock_guard lock(mutex_);
+        if (message) {
+            heard_.push_back(std::move(*message));
+        }
+        changed_.notify_all();
+    }
+    rpc::Reactor reactor_;
+    std::unique_ptr<rpc::Server> server_;
+    std::shared_ptr<rpc::Channel> channel_;
+    std::thread thread_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<protocol::Message> heard_;
+};
+
+// A data path with its two threads, on the state folder and sockets of `folder`.
+class Running {
+public:
+    explicit Running(const std::string& folder) : socket(folder + "/nbd.sock") {
+        DataPathSettings settings;
+        settings.state_dir = folder;
+        settings.arbiter.path = folder + "/arbiter.sock";
+        settings.nbd_listeners.emplace_back().path = socket;
+        path_.emplace(loop_, reactor_, settings);
+        const Status started = path_->start();
+        const std::string why = started.ok() ? "" : started.error().message;
+        BOOST_REQUIRE_MESSAGE(started.ok(), why);
+        data_ = std::thread([this] { loop_.run(); });
+        control_ = std::thread([this] { reactor_.run(); });
+    }
+    ~Running() {
+        loop_.post([this] {
+            path_->stop([this] {
+                loop_.stop();
+                reactor_.stop();
+            });
+        });
+        data_.join();
+        control_.join();
+    }
+
+    Result<std::shared_ptr<View>> open(const std::string& blade, const DriveReference& name, Mode mode) {
+        std::promise<Result<std::shared_ptr<View>>> outcome;
+        loop_.post([&] {
+            path_->catalogue().open(blade, name, mode, [&outcome](Result<std::shared_ptr<View>> view) {
+                outcome.set_value(std::move(view));
+            });
+        });
+        return outcome.get_future().get();
+    }
+    // A handle is closed on the loop's thread.
+    void close(std::shared_ptr<View> view) {
+        std::promise<void> closed;
+        loop_.post([&closed, view = std::move(view)]() mutable {
+            view.reset();
+            closed.set_value();
+        });
+        closed.get_future().wait();
+    }
+    DrainAnswer drain(const std::string& drive, const std::string& blade, Epoch epoch) {
+        std::promise<DrainAnswer> outcome;
+        loop_.post([&] {
+            path_->drain_source().drain(drive, blade, epoch, [&](DrainAnswer answer) { outcome.set_value(answer); });
+        });
+        return outcome.get_future().get();
+    }
+
+    const std::string socket;
+
+private:
+    EventLoop loop_;
+    rpc::Reactor reactor_;
+    std::optional<DataPath> path_;
+    std::thread data_;
+    std::thread control_;
+};
+
+struct Closer {
+    void operator()(nbd_handle* handle) const { nbd_close(handle); }
+};
+using Client = std::unique_ptr<nbd_handle, Closer>;
+
+// Null: refused.
+Client connected(const Running& running, const std::string& name) {
+    Client made(nbd_create());
+    nbd_set_export_name(made.get(), name.c_str());
+    nbd_set_full_info(made.get(), true);
+    nbd_set_strict_mode(made.get(), 0);
+    return nbd_connect_unix(made.get(), running.socket.c_str()) == 0 ? std::move(made) : nullptr;
+}
+
+struct Bench {
+    TemporaryFolder folder;
+    std::string image = folder.path() + "/disk (1).img";
+
+    Bench() {
+        std::ofstream(image).flush();
+        BOOST_REQUIRE(truncate(image.c_str(), 1 << 20) == 0);
+    }
+    protocol::Table table(std::uint64_t version, std::vector<Admission> admit, std::vector<protocol::FenceOrder> fence = {},
+                          std::uint64_t generation = 1) const {
+        return {1, version, {{"disk", image, DriveKind::disk, false, generation}}, std::move(admit), std::move(fence)};
+    }
+    std::string socket() const { return folder.path() + "/arbiter.sock"; }
+    char at(std::streamoff offset) const {
+        std::ifstream file(image, std::ios::binary);
+        file.seekg(offset);
+        return static_cast<char>(file.get());
+    }
+};
+
+bool admits(const protocol::DataPathObserved& observed, const Admission& admission) {
+    return std::find(observed.admitted.begin(), observed.admitted.end(), admission) != observed.admitted.end();
+}
+
+protocol::DataPathObserved admitted(ArbiterDouble& arbiter, const Admission& admission) {
+    return arbiter.wait_for<protocol::DataPathObserved>(
+        [&](const protocol::DataPathObserved& observed) { return admits(observed, admission); });
+}
+
+protocol::DataPathObserved fenced(ArbiterDouble& arbiter, Epoch epoch) {
+    return arbiter.wait_for<protocol::DataPathObserved>([&](const protocol::DataPathObserved& observed) {
+        return std::any_of(observed.fenced.begin(), observed.fenced.end(),
+                           [&](const protocol::Fenced& fenced) { return fenced.epoch == epoch; });
+    });
+}
+
+const Admission write7{"disk", "blade01", Mode::write, 7};
+const Admission write8{"disk", "blade02", Mode::write, 8};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(data_path)
+
+BOOST_AUTO_TEST_CASE(a_table_is_not_brought_about_or_not_reported) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const Running running(bench.folder.path());
+    const auto hello = arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    BOOST_TEST(!hello.boot_id.empty());
+    BOOST_TEST(hello.floors.empty());
+    arbiter.say(bench.table(1, {write7}));
+    const auto observed = admitted(arbiter, write7);
+    BOOST_TEST(observed.version == 1u);
+    BOOST_REQUIRE_EQUAL(observed.drives.size(), 1u);
+    BOOST_TEST(observed.drives[0].size == 1u << 20);
+
+    const Client nbd = connected(running, "blade01/disk");
+    BOOST_REQUIRE(nbd);
+    char* const description = nbd_get_export_description(nbd.get());
+    BOOST_TEST(std::string(description) == "drivebay boot=" + hello.boot_id + " epoch=7 kind=disk");
+    free(description);
+    const std::vector<char> data(4096, 'w');
+    BOOST_REQUIRE(nbd_pwrite(nbd.get(), data.data(), data.size(), 1000, LIBNBD_CMD_FLAG_FUA) == 0);
+    BOOST_TEST(bench.at(1000) == 'w');
+    BOOST_TEST(bench.at(999) == '\0');
+    const auto counted = arbiter.wait_for<protocol::DataPathObserved>([](const protocol::DataPathObserved& seen) {
+        return !seen.counters.empty() && seen.counters[0].written_bytes == 4096;
+    });
+    BOOST_TEST(counted.counters[0].blade == "blade01");
+}
+
+BOOST_AUTO_TEST_CASE(an_old_epoch_writes_after_its_fence_or_after_a_restart) {
+    Bench bench;
+    std::optional<ArbiterDouble> arbiter(std::in_place, bench.socket());
+    std::optional<Running> running(std::in_place, bench.folder.path());
+    arbiter->wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter->say(bench.table(1, {write7}));
+    admitted(*arbiter, write7);
+
+    // One that writes for ever, and one that keeps its connection and says nothing.
+    const Client quiet = connected(*running, "blade01/disk");
+    Client busy = connected(*running, "blade01/disk@7#5");
+    BOOST_REQUIRE(quiet && busy);
+    std::promise<void> writes;
+    std::thread writer([&] {
+        const std::vector<char> data(65536, 'o');
+        int done = 0;
+        while (nbd_pwrite(busy.get(), data.data(), data.size(), 0, 0) == 0) {
+            if (++done == 10) {
+                writes.set_value();
+            }
+        }
+    });
+    writes.get_future().wait();
+    arbiter->say(bench.table(2, {}, {{"disk", "blade01", 7}}));
+    const auto answer = fenced(*arbiter, 7);
+    BOOST_TEST(answer.fenced[0].flushed);
+    BOOST_TEST(!admits(answer, write7));
+    arbiter->say(bench.table(3, {write8}, {{"disk", "blade01", 7}}));
+    admitted(*arbiter, write8);
+    const Client next = connected(*running, "blade02/disk@8");
+    BOOST_REQUIRE(next);
+    const std::vector<char> data(65536, 'n');
+    BOOST_REQUIRE(nbd_pwrite(next.get(), data.data(), data.size(), 0, 0) == 0);
+    writer.join();
+    const std::vector<char> late(512, 'l');
+    BOOST_TEST(nbd_pwrite(quiet.get(), late.data(), 512, 0, 0) == -1);
+    BOOST_TEST(bench.at(0) == 'n');
+    for (const char* name : {"blade01/disk", "blade01/disk@7", "blade01/disk@7#6", "blade02/disk@7"}) {
+        BOOST_TEST(!connected(*running, name), name);
+    }
+
+    // And so it is after a restart, with no arbiter at all; what was admitted goes on.
+    arbiter.reset();
+    running.reset();
+    running.emplace(bench.folder.path());
+    BOOST_TEST(!connected(*running, "blade01/disk@7"));
+    const Client again = connected(*running, "blade02/disk@8#2");
+    BOOST_REQUIRE(again);
+    BOOST_TEST(nbd_pwrite(again.get(), late.data(), 512, 4096, 0) == 0);
+
+    // An arbiter that lost its store learns the floor, and cannot go below it.
+    arbiter.emplace(bench.socket());
+    const auto hello = arbiter->wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    BOOST_TEST(hello.floors.at("disk") == 8u);
+    BOOST_TEST((hello.admitted == std::vector<Admission>{write8}));
+    arbiter->say(bench.table(1, {{"disk", "blade01", Mode::read, 3}}));
+    const auto refused = arbiter->wait_for<protocol::DataPathObserved>([](const auto& seen) { return seen.version == 1; });
+    BOOST_TEST((refused.admitted == std::vector<Admission>{write8}));
+}
+
+BOOST_AUTO_TEST_CASE(a_refresh_keeps_the_old_size_or_tears_the_drive_from_its_user) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const Running running(bench.folder.path());
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    admitted(arbiter, write7);
+    BOOST_REQUIRE(truncate(bench.image.c_str(), 2 << 20) == 0);
+    arbiter.say(bench.table(2, {write7}, {}, 2));
+    arbiter.wait_for<protocol::DataPathObserved>([](const auto& seen) { return seen.version == 2; });
+    const Client nbd = connected(running, "blade01/disk");
+    BOOST_REQUIRE(nbd);
+    BOOST_TEST(nbd_get_size(nbd.get()) == 1 << 20);
+    arbiter.say(bench.table(3, {}, {{"disk", "blade01", 7}}, 2));
+    const auto seen = arbiter.wait_for<protocol::DataPathObserved>([](const protocol::DataPathObserved& observed) {
+        return !observed.drives.empty() && observed.drives[0].generation == 2;
+    });
+    BOOST_TEST(seen.drives[0].size == 2u << 20);
+}
+
+BOOST_AUTO_TEST_CASE(one_medium_gets_two_names) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const Running running(bench.folder.path());
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {}));
+    arbiter.wait_for<protocol::DataPathObserved>([](const protocol::DataPathObserved& seen) { return !seen.drives.empty(); });
+    const std::string hard_link = bench.folder.path() + "/link";
+    std::filesystem::create_hard_link(bench.image, hard_link);
+    const auto probe = [&](const protocol::Probe& wish) {
+        arbiter.say(wish);
+        return arbiter.wait_for<protocol::Probed>([&](const protocol::Probed& probed) { return probed.id == wish.id; });
+    };
+    const auto linked = probe({1, "other", hard_link, "auto", false});
+    BOOST_TEST(!linked.ok);
+    BOOST_TEST(linked.error.find("same medium as the drive disk") != std::string::npos, linked.error);
+    const auto missing = probe({2, "other", bench.folder.path() + "/none", "auto", false});
+    BOOST_TEST(missing.error.find("does not exist") != std::string::npos, missing.error);
+    BOOST_TEST(probe({3, "disk", bench.image, "auto", false}).ok);
+    const std::string copy = bench.folder.path() + "/copy";
+    std::filesystem::copy_file(bench.image, copy);
+    const auto fine = probe({4, "other", copy, "auto", false});
+    BOOST_TEST(fine.ok, fine.error);
+    BOOST_TEST(fine.size == 1u << 20);
+    BOOST_TEST((fine.kind == DriveKind::disk));
+
+    protocol::Table both = bench.table(2, {});
+    both.drives.push_back({"other", hard_link, DriveKind::disk, false, 1});
+    arbiter.say(both);
+    const auto seen = arbiter.wait_for<protocol::DataPathObserved>(
+        [](const protocol::DataPathObserved& observed) { return observed.drives.size() == 2; });
+    BOOST_TEST((seen.drives[1].state == protocol::DriveState::failed));
+    BOOST_TEST((seen.drives[0].state == protocol::DriveState::ready));
+}
+
+BOOST_AUTO_TEST_CASE(the_local_folder_ignores_leases_or_keeps_its_own) {
+    Bench bench;
+    std::optional<ArbiterDouble> arbiter(std::in_place, bench.socket());
+    Running running(bench.folder.path());
+    arbiter->wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter->say(bench.table(1, {}));
+    arbiter->wait_for<protocol::DataPathObserved>([](const auto& seen) { return !seen.drives.empty(); });
+    const auto grant = [&](Mode mode, Epoch epoch) {
+        const auto asked = arbiter->wait_for<protocol::LocalAcquire>([](const auto&) { return true; });
+        BOOST_TEST((asked.mode == mode));
+        arbiter->say(protocol::LocalAnswer{asked.id, epoch != 0, epoch, epoch == 0 ? "blade01 has it" : ""});
+    };
+
+    auto refused = std::async(std::launch::async, [&] { return running.open("", {"disk", 0, 0}, Mode::write); });
+    grant(Mode::write, 0);
+    const auto no = refused.get();
+    BOOST_REQUIRE(!no.ok());
+    BOOST_TEST(no.error().code == EBUSY);
+    BOOST_TEST(no.error().message.find("blade01") != std::string::npos);
+
+    auto first = std::async(std::launch::async, [&] { return running.open("", {"disk", 0, 0}, Mode::read); });
+    grant(Mode::read, 9);
+    Result<std::shared_ptr<View>> reader = first.get();
+    BOOST_REQUIRE(reader.ok());
+    BOOST_TEST((*reader)->info().admission.epoch == 9u);
+    Result<std::shared_ptr<View>> second = running.open("", {"disk", 9, 0}, Mode::read);  // shares the lease
+    BOOST_REQUIRE(second.ok());
+    const auto writer = running.open("", {"disk", 0, 0}, Mode::write);
+    BOOST_REQUIRE(!writer.ok());
+    BOOST_TEST(writer.error().code == EBUSY);
+    running.close(std::move(*reader));
+    running.close(std::move(*second));
+    const auto released = arbiter->wait_for<protocol::LocalRelease>([](const auto&) { return true; });
+    BOOST_TEST(released.epoch == 9u);
+    BOOST_TEST(!running.open("", {"disk", 9, 0}, Mode::read).ok());
+
+    arbiter.reset();
+    while (true) {
+        const auto alone = running.open("", {"disk", 0, 0}, Mode::read);
+        BOOST_REQUIRE(!alone.ok());
+        if (alone.error().code == EHOSTUNREACH) {
+            break;
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_is_answered_while_a_handle_is_open) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    Running running(bench.folder.path());
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    admitted(arbiter, write7);
+    BOOST_TEST((running.drain("disk", "blade01", 6).outcome == protocol::Outcome::unknown));
+    BOOST_TEST((running.drain("disk", "blade02", 7).outcome == protocol::Outcome::unknown));
+    Result<std::shared_ptr<View>> view = running.open("blade01", {"disk", 7, 0}, Mode::write);
+    BOOST_REQUIRE(view.ok());
+    auto draining = std::async(std::launch::async, [&] { return running.drain("disk", "blade01", 7); });
+    // The loop has taken the drain when it answers what was asked behind it.
+    BOOST_TEST((running.drain("disk", "blade01", 6).outcome == protocol::Outcome::unknown));
+    BOOST_TEST((draining.wait_for(0s) == std::future_status::timeout));
+    running.close(std::move(*view));
+    BOOST_TEST((draining.get().outcome == protocol::Outcome::drained));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay

@@ -196,8 +196,9 @@ int run(int argc, char** argv) {
     daemon.add_options = [&](CLI::App& app) {
         app.add_option("SOURCE", mount->source, "drivebay; on a blade the management module's address, HOST[:PORT]");
         app.add_option("MOUNTPOINT", mount->mount_point, "an existing folder");
-        app.add_option("-o", options_shown,
-                       "mount options: config=PATH, role=management|blade, blade=NAME, allow_other, ro, and mount's own");
+        app.add_option(
+            "-o", options_shown,
+            "mount options: config=PATH, role=management|blade, blade=NAME, allow_other, ro, and mount's own");
     };
     daemon.check = [&]() -> Status {
         if (!mount->role.empty() && mount->role != "management" && mount->role != "blade") {

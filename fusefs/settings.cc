@@ -21,24 +21,30 @@ Status check_absolute(const std::string& path) {
     return success();
 }
 
-Status check_absolute_or_empty(const std::string& path) { return path.empty() ? success() : check_absolute(path); }
+Status check_absolute_or_empty(const std::string& path) {
+    return path.empty() ? success() : check_absolute(path);
+}
 
 Status check_listener(const std::string& text) {
     const auto endpoint = rpc::parse_endpoint(text, default_nbd_port);
     return endpoint ? success() : Status(endpoint.error());
 }
 
-Status check_address(const std::string& text) { return text.empty() ? success() : check_listener(text); }
+Status check_address(const std::string& text) {
+    return text.empty() ? success() : check_listener(text);
+}
 
-Status check_blade(const std::string& name) { return name.empty() ? success() : check_name("blade", name); }
+Status check_blade(const std::string& name) {
+    return name.empty() ? success() : check_name("blade", name);
+}
 
 // Options that mount(8) and fstab(5) know and that are theirs to act upon, or that change nothing for files which are
 // never executed, never cached and have no devices.
 constexpr std::array generic_options = {
-    "rw",     "defaults", "auto",   "noauto",     "user",       "nouser",      "users",    "owner",      "group",
-    "exec",   "noexec",   "suid",   "nosuid",     "dev",        "nodev",       "sync",     "async",      "dirsync",
-    "atime",  "noatime",  "relatime", "norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime", "lazytime",
-    "nolazytime", "_netdev", "nofail", "silent", "loud"};
+    "rw",       "defaults",   "auto",     "noauto",     "user",     "nouser",     "users",       "owner",
+    "group",    "exec",       "noexec",   "suid",       "nosuid",   "dev",        "nodev",       "sync",
+    "async",    "dirsync",    "atime",    "noatime",    "relatime", "norelatime", "strictatime", "nostrictatime",
+    "diratime", "nodiratime", "lazytime", "nolazytime", "_netdev",  "nofail",     "silent",      "loud"};
 
 bool is_generic(std::string_view option) {
     return std::find(generic_options.begin(), generic_options.end(), option) != generic_options.end() ||
@@ -60,9 +66,10 @@ Status take_option(std::string_view option, MountRequest& mount) {
         mount.allow_other = true;
     } else if (!option.empty() && !is_generic(option) && !value_of("config=", mount.config) &&
                !value_of("role=", mount.role) && !value_of("blade=", mount.blade)) {
-        return Error{EINVAL, fmt::format("unknown mount option {}: drivebayfs knows config=PATH, role=management|blade, "
-                                         "blade=NAME, allow_other, ro, and mount's own",
-                                         log::quoted(option))};
+        return Error{EINVAL,
+                     fmt::format("unknown mount option {}: drivebayfs knows config=PATH, role=management|blade, "
+                                 "blade=NAME, allow_other, ro, and mount's own",
+                                 log::quoted(option))};
     }
     return success();
 }
@@ -80,28 +87,32 @@ config::Schema FusefsSettings::schema() {
                    "how long a blade's file may keep its user waiting for the management module before I/O errors; "
                    "a host resets the whole USB device at 10 s");
     schema.text("arbiter", &arbiter, "Unix socket of the arbiter (management)", check_absolute);
-    schema.texts("nbd.listen", &nbd_listen,
-                 "TCP addresses, \"host:port\", on which blades reach their drives (management); whoever reaches one may "
-                 "name himself any blade",
-                 check_listener);
+    schema.texts(
+        "nbd.listen", &nbd_listen,
+        "TCP addresses, \"host:port\", on which blades reach their drives (management); whoever reaches one may "
+        "name himself any blade",
+        check_listener);
     schema.text("nbd.unix", &nbd_unix, "Unix socket with the same exports; empty for none (management)",
                 check_absolute_or_empty);
     schema.integer("nbd.connections", &nbd_connections, {1, 65536}, "", "at most so many NBD connections (management)");
-    schema.boolean("trust_reconnect", &trust_reconnect,
-                   "repeat unanswered writes to a remote drive's server after a lost connection, instead of failing the "
-                   "drive: only where that server completes the I/O of a lost connection before it takes another "
-                   "(management)");
+    schema.boolean(
+        "trust_reconnect", &trust_reconnect,
+        "repeat unanswered writes to a remote drive's server after a lost connection, instead of failing the "
+        "drive: only where that server completes the I/O of a lost connection before it takes another "
+        "(management)");
     schema.text("blade", &blade, "this blade's name (blade)", check_blade);
-    schema.text("management", &management,
-                "the management module's NBD address, \"host\" or \"host:port\"; the mount's source goes before (blade)",
-                check_address);
+    schema.text(
+        "management", &management,
+        "the management module's NBD address, \"host\" or \"host:port\"; the mount's source goes before (blade)",
+        check_address);
     return schema;
 }
 
 Status FusefsSettings::check() const {
     if (is_blade() && blade.empty()) {
-        return Error{EINVAL, "role is \"blade\", but no name is given: set blade = \"NAME\" to the name that the management "
-                             "module knows this blade by (drivebay blade add NAME)"};
+        return Error{EINVAL,
+                     "role is \"blade\", but no name is given: set blade = \"NAME\" to the name that the management "
+                     "module knows this blade by (drivebay blade add NAME)"};
     }
     return is_blade() ? check_name("blade", blade) : success();
 }
@@ -135,8 +146,9 @@ Result<rpc::Endpoint> management_endpoint(const FusefsSettings& settings, const 
     const bool only_a_word = mount.source == "drivebay";
     const std::string& address = only_a_word ? settings.management : mount.source;
     if (address.empty()) {
-        return Error{EINVAL, "which management module? Name its address as the mount's source, or set "
-                             "management = \"HOST[:PORT]\" in the configuration"};
+        return Error{EINVAL,
+                     "which management module? Name its address as the mount's source, or set "
+                     "management = \"HOST[:PORT]\" in the configuration"};
     }
     return rpc::parse_endpoint(address, default_nbd_port);
 }

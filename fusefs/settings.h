@@ -36,11 +36,11 @@ struct FusefsSettings {
 
 // `drivebayfs SOURCE MOUNTPOINT [-o OPTION[,OPTION…]]`, as mount(8) calls it for an fstab line of type fuse.drivebayfs.
 struct MountRequest {
-    std::string source;       // "drivebay", or on a blade the management module's address
+    std::string source;  // "drivebay", or on a blade the management module's address
     std::string mount_point;
-    std::string config;       // config=PATH; empty: not given
-    std::string role;         // role=, likewise
-    std::string blade;        // blade=, likewise
+    std::string config;  // config=PATH; empty: not given
+    std::string role;    // role=, likewise
+    std::string blade;   // blade=, likewise
     bool allow_other = false;
     bool read_only = false;
 };

@@ -22,7 +22,9 @@ BladeCatalogue::BladeCatalogue(EventLoop& loop, BladeSettings settings)
 
 BladeCatalogue::~BladeCatalogue() = default;
 
-void BladeCatalogue::list_blades(std::function<void(std::vector<std::string>)> callback) { callback({}); }
+void BladeCatalogue::list_blades(std::function<void(std::vector<std::string>)> callback) {
+    callback({});
+}
 
 void BladeCatalogue::list(const std::string&, std::function<void(Result<std::vector<ViewInfo>>)> callback) {
     exports_.list(std::move(callback));
@@ -55,9 +57,8 @@ BladeCatalogue::Open& BladeCatalogue::entry(const Key& key) {
         settings.drive = key.first;
         settings.epoch = key.second;
         settings.pause_limit = settings_.pause_limit;
-        open.drive = std::make_shared<BladeDrive>(loop_, std::move(settings), [this, key](DrainAnswer answer) {
-            closed(key, std::move(answer));
-        });
+        open.drive = std::make_shared<BladeDrive>(loop_, std::move(settings),
+                                                  [this, key](DrainAnswer answer) { closed(key, std::move(answer)); });
     }
     return open;
 }

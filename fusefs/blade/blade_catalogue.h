@@ -1,6 +1,6 @@
 // A blade's drives: the views that the management module exports to it. Its directory is asked for each time
-// (ManagementExports); what is open is one connection for each (drive, epoch), shared by its open files, flushed and closed
-// after the last of them (BladeDrive). Loop thread only.
+// (ManagementExports); what is open is one connection for each (drive, epoch), shared by its open files, flushed and
+// closed after the last of them (BladeDrive). Loop thread only.
 #pragma once
 
 #include <deque>

@@ -9,15 +9,17 @@ namespace drivebay {
 
 Result<ViewInfo> blade_view_info(const std::string& blade, const std::string& drive, const NbdExport& found) {
     if (found.epoch == 0) {
-        return Error{EPROTO, fmt::format("the server of {}/{} is no drivebayfs: its export does not say its epoch. Name "
-                                         "the management module, not a drive's own server",
-                                         blade, drive)};
+        return Error{EPROTO,
+                     fmt::format("the server of {}/{} is no drivebayfs: its export does not say its epoch. Name "
+                                 "the management module, not a drive's own server",
+                                 blade, drive)};
     }
     ViewInfo info;
     info.admission = {drive, blade, found.geometry.read_only ? Mode::read : Mode::write, found.epoch};
     info.kind = found.kind;
     info.geometry = found.geometry;
-    info.description = fmt::format("drivebay boot={} epoch={} kind={}", found.boot_id, found.epoch, to_string(found.kind));
+    info.description =
+        fmt::format("drivebay boot={} epoch={} kind={}", found.boot_id, found.epoch, to_string(found.kind));
     return info;
 }
 
@@ -131,7 +133,8 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
 void BladeDrive::serve_waiting() {
     for (const Waiting& waiting : std::exchange(waiting_, {})) {
         if (waiting.mode == Mode::write && info_.admission.mode == Mode::read) {
-            waiting.opened(Error{EROFS, fmt::format("{} is presented to {} for reading", settings_.drive, settings_.blade)});
+            waiting.opened(
+                Error{EROFS, fmt::format("{} is presented to {} for reading", settings_.drive, settings_.blade)});
         } else {
             waiting.opened(std::shared_ptr<View>(std::make_shared<BladeView>(shared_from_this())));
         }
@@ -215,9 +218,9 @@ ViewStatus BladeDrive::status() const {
     status.handles = views_;
     status.counters = counters_;
     const NbdDrive::State state = drive_ ? drive_->state() : NbdDrive::State::offline;
-    status.state = state == NbdDrive::State::ended                                      ? ViewStatus::State::ended
+    status.state = state == NbdDrive::State::ended                                        ? ViewStatus::State::ended
                    : state == NbdDrive::State::online || state == NbdDrive::State::paused ? ViewStatus::State::online
-                                                                                        : ViewStatus::State::offline;
+                                                                                          : ViewStatus::State::offline;
     status.in_flight = drive_ ? drive_->unanswered() : 0;
     return status;
 }

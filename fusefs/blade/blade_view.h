@@ -1,5 +1,5 @@
-// One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH after
-// the last close, and what became of it. Loop thread only.
+// One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH
+// after the last close, and what became of it. Loop thread only.
 #pragma once
 
 #include <functional>

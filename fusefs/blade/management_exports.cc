@@ -46,7 +46,8 @@ Result<std::vector<ViewInfo>> ask_all(NbdNegotiation& negotiation, const std::st
     std::vector<ViewInfo> views;
     const std::string prefix = blade + "/";
     for (const std::string& name : *names) {
-        const auto reference = name.starts_with(prefix) ? parse_drive_reference(name.substr(prefix.size())) : std::nullopt;
+        const auto reference =
+            name.starts_with(prefix) ? parse_drive_reference(name.substr(prefix.size())) : std::nullopt;
         if (!reference || reference->epoch != 0) {
             continue;
         }
@@ -60,12 +61,29 @@ Result<std::vector<ViewInfo>> ask_all(NbdNegotiation& negotiation, const std::st
     return views;
 }
 
+// Runs `question` over a connection of its own.
+template <class Question>
+auto with_connection(const std::string& uri, const NbdPatience& patience, Question question)
+    -> decltype(question(std::declval<NbdNegotiation&>())) {
+    Result<NbdNegotiation> negotiation = NbdNegotiation::begin(uri, patience);
+    if (!negotiation) {
+        return unreachable(negotiation.error());
+    }
+    auto answer = question(*negotiation);
+    if (answer) {
+        negotiation->end();
+    }
+    return answer;
+}
+
 }  // namespace
 
 ManagementExports::ManagementExports(EventLoop& loop, rpc::Endpoint management, std::string blade, Duration limit)
     : management_(std::move(management)), blade_(std::move(blade)), limit_(limit), workers_(loop, "nbd-directory", 8) {}
 
-ManagementExports::~ManagementExports() { *cancelled_ = true; }
+ManagementExports::~ManagementExports() {
+    *cancelled_ = true;
+}
 
 std::string ManagementExports::uri(const DriveReference& name) const {
     return export_uri(management_, fmt::format("{}/{}", blade_, reference_text(name)));
@@ -75,9 +93,9 @@ void ManagementExports::list(std::function<void(Result<std::vector<ViewInfo>>)> 
     const Instant until = BootClock::now() + limit_;
     const NbdPatience patience{until, until, cancelled_};
     workers_.compute(
-        [patience, uri = export_uri(management_, ""), blade = blade_]() -> Result<std::vector<ViewInfo>> {
-            Result<NbdNegotiation> negotiation = NbdNegotiation::begin(uri, patience);
-            return negotiation ? ask_all(*negotiation, blade) : unreachable(negotiation.error());
+        [patience, uri = export_uri(management_, ""), blade = blade_] {
+            return with_connection(uri, patience,
+                                   [&](NbdNegotiation& negotiation) { return ask_all(negotiation, blade); });
         },
         std::move(callback));
 }
@@ -86,9 +104,9 @@ void ManagementExports::look_up(const DriveReference& name, std::function<void(R
     const Instant until = BootClock::now() + limit_;
     const NbdPatience patience{until, until, cancelled_};
     workers_.compute(
-        [patience, uri = export_uri(management_, ""), blade = blade_, name]() -> Result<ViewInfo> {
-            Result<NbdNegotiation> negotiation = NbdNegotiation::begin(uri, patience);
-            return negotiation ? ask(*negotiation, blade, name) : unreachable(negotiation.error());
+        [patience, uri = export_uri(management_, ""), blade = blade_, name] {
+            return with_connection(uri, patience,
+                                   [&](NbdNegotiation& negotiation) { return ask(negotiation, blade, name); });
         },
         std::move(callback));
 }

@@ -58,7 +58,9 @@ void check_access(fuse_req_t request, fuse_ino_t number, int mask) {
     call.error((mask & W_OK) != 0 && fixed ? EROFS : 0);
 }
 
-void get_statistics(fuse_req_t request, fuse_ino_t) { FuseCall(request).statistics(); }
+void get_statistics(fuse_req_t request, fuse_ino_t) {
+    FuseCall(request).statistics();
+}
 
 }  // namespace
 

@@ -63,9 +63,8 @@ void read_folder(fuse_req_t request, fuse_ino_t, std::size_t room, off_t offset,
         struct stat attributes {};
         attributes.st_ino = unknown_number;
         attributes.st_mode = entries[i].folder ? S_IFDIR : S_IFREG;
-        const std::size_t size =
-            fuse_add_direntry(request, reinterpret_cast<char*>(reply.data()) + used, room - used,
-                              entries[i].name.c_str(), &attributes, static_cast<off_t>(i + 1));
+        const std::size_t size = fuse_add_direntry(request, reinterpret_cast<char*>(reply.data()) + used, room - used,
+                                                   entries[i].name.c_str(), &attributes, static_cast<off_t>(i + 1));
         if (size > room - used) {
             break;
         }

@@ -79,9 +79,11 @@ private:
 // stat(2) of a node, as last heard.
 struct stat fuse_attributes(const FuseNode& node);
 
-// A view that was looked up and is gone: ESTALE makes the kernel look the name up anew (fs/namei.c, path_openat's callers)
-// instead of failing with what an old name meant.
-inline int stale_if_gone(int code) { return code == ENOENT ? ESTALE : code; }
+// A view that was looked up and is gone: ESTALE makes the kernel look the name up anew (fs/namei.c, path_openat's
+// callers) instead of failing with what an old name meant.
+inline int stale_if_gone(int code) {
+    return code == ENOENT ? ESTALE : code;
+}
 
 // The operations, a file a group.
 void fuse_lookup_operations(fuse_lowlevel_ops& operations);

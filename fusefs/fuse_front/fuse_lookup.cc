@@ -21,15 +21,15 @@ void look_up_drive(const FuseCall& call, const FuseNode& parent, const std::stri
     if (!reference || reference->instance != 0) {
         return call.error(ENOENT);
     }
-    call.front().catalogue.look_up(
-        parent.blade, *reference, [call, folder = parent.number, asked = *reference](Result<ViewInfo> info) {
-            FuseTree& tree = call.front().tree;
-            const FuseNode* const node = tree.find(folder);
-            if (!info || node == nullptr) {
-                return call.error(info ? ENOENT : info.error().code);
-            }
-            call.entry(tree.file(*node, asked, *info));
-        });
+    call.front().catalogue.look_up(parent.blade, *reference,
+                                   [call, folder = parent.number, asked = *reference](Result<ViewInfo> info) {
+                                       FuseTree& tree = call.front().tree;
+                                       const FuseNode* const node = tree.find(folder);
+                                       if (!info || node == nullptr) {
+                                           return call.error(info ? ENOENT : info.error().code);
+                                       }
+                                       call.entry(tree.file(*node, asked, *info));
+                                   });
 }
 
 void look_up(fuse_req_t request, fuse_ino_t parent, const char* name) {

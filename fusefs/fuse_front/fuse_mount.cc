@@ -123,11 +123,12 @@ Result<FuseMount> fuse_mount(const FuseMountOptions& options) {
     // Documentation/filesystems/fuse.rst, "Mount options".
     std::string data = fmt::format("fd={},rootmode=40000,user_id={},group_id={}", device.get(), geteuid(), getegid());
     data += options.allow_other ? ",default_permissions,allow_other" : "";
-    const unsigned long flags = MS_NOSUID | MS_NODEV | (options.read_only ? static_cast<unsigned long>(MS_RDONLY) : 0UL);
+    const unsigned long flags =
+        MS_NOSUID | MS_NODEV | (options.read_only ? static_cast<unsigned long>(MS_RDONLY) : 0UL);
     if (mount(options.source.c_str(), path->c_str(), fuse_mount_type, flags, data.c_str()) != 0) {
         const int code = errno;
-        return system_error(code, fmt::format("cannot mount on {}{}", *path,
-                                              code == EPERM ? " (mounting needs root)" : ""));
+        return system_error(code,
+                            fmt::format("cannot mount on {}{}", *path, code == EPERM ? " (mounting needs root)" : ""));
     }
     return FuseMount{std::move(device), *path};
 }

@@ -1,5 +1,6 @@
-// The mount itself: /dev/fuse, mount(2) and what may stand in its way. Not by libfuse's own mount, so that the descriptor
-// is ours: it is closed by us alone, and the mount is taken away while requests that were read are still answered.
+// The mount itself: /dev/fuse, mount(2) and what may stand in its way. Not by libfuse's own mount, so that the
+// descriptor is ours: it is closed by us alone, and the mount is taken away while requests that were read are still
+// answered.
 #pragma once
 
 #include <string>
@@ -23,8 +24,8 @@ struct FuseMount {
 
 inline constexpr const char* fuse_mount_type = "fuse.drivebayfs";
 
-// Takes away what a dead predecessor left, then mounts. ENOENT, ENOTDIR, EBUSY (a living drivebayfs is mounted there), EPERM,
-// each with a sentence. May block as long as looking up the mount point does.
+// Takes away what a dead predecessor left, then mounts. ENOENT, ENOTDIR, EBUSY (a living drivebayfs is mounted there),
+// EPERM, each with a sentence. May block as long as looking up the mount point does.
 Result<FuseMount> fuse_mount(const FuseMountOptions& options);
 
 // Detaches it from the tree; who has a file open there keeps it until the descriptor is closed.

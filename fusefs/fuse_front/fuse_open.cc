@@ -18,20 +18,19 @@ void open_file(fuse_req_t request, fuse_ino_t number, fuse_file_info* info) {
     if (writable && node->info.admission.mode == Mode::read && !node->name.drive.empty() && node->name.epoch != 0) {
         return call.error(EROFS);
     }
-    call.front().catalogue.open(
-        node->blade, node->name, writable ? Mode::write : Mode::read,
-        [call, number, writable](Result<std::shared_ptr<View>> view) {
-            FuseFront& front = call.front();
-            FuseNode* const found = front.tree.find(number);
-            if (!view || found == nullptr) {
-                return call.error(stale_if_gone(view ? ENOENT : view.error().code));
-            }
-            found->info = (*view)->info();
-            front.tree.opened(*found);
-            const std::uint64_t handle = ++front.last_handle;
-            front.handles.emplace(handle, FuseHandle{std::move(*view), number, writable});
-            call.opened_file(handle);
-        });
+    call.front().catalogue.open(node->blade, node->name, writable ? Mode::write : Mode::read,
+                                [call, number, writable](Result<std::shared_ptr<View>> view) {
+                                    FuseFront& front = call.front();
+                                    FuseNode* const found = front.tree.find(number);
+                                    if (!view || found == nullptr) {
+                                        return call.error(stale_if_gone(view ? ENOENT : view.error().code));
+                                    }
+                                    found->info = (*view)->info();
+                                    front.tree.opened(*found);
+                                    const std::uint64_t handle = ++front.last_handle;
+                                    front.handles.emplace(handle, FuseHandle{std::move(*view), number, writable});
+                                    call.opened_file(handle);
+                                });
 }
 
 // What is still under way keeps the view; the last of both to go closes it.

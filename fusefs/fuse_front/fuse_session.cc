@@ -68,15 +68,15 @@ struct FuseSession::Impl {
     const FuseSettings settings;
     FuseFront front;
     std::unique_ptr<fuse_session, SessionDestroyer> session;
-    int device = -1;  // the session's
+    int device = -1;   // the session's
     std::string path;  // of the mount point, whatever folder the program works in by now
     bool mounted = false;
     bool watched = false;
     std::function<void()> ended;
 
     Status start() {
-        Result<FuseMount> mount = fuse_mount(
-            {settings.mount_point, settings.source, settings.read_only, settings.allow_other});
+        Result<FuseMount> mount =
+            fuse_mount({settings.mount_point, settings.source, settings.read_only, settings.allow_other});
         if (!mount) {
             return mount.error();
         }

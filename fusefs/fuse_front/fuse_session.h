@@ -35,8 +35,8 @@ public:
     FuseSession& operator=(const FuseSession&) = delete;
 
     // Mounts; needs CAP_SYS_ADMIN. To be called before the loop runs, or on its thread. A mount that a dead predecessor
-    // left (ENOTCONN) is taken away first. `ready` runs when the kernel and the session have agreed (FUSE_INIT), `ended`
-    // when somebody else has unmounted it.
+    // left (ENOTCONN) is taken away first. `ready` runs when the kernel and the session have agreed (FUSE_INIT),
+    // `ended` when somebody else has unmounted it.
     Status start(std::function<void()> ready, std::function<void()> ended);
 
     // Loop thread. Takes the mount away, lets what was asked before be answered, then calls back. Files still open get

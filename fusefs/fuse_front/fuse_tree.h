@@ -1,6 +1,6 @@
-// The inodes the kernel knows: which number stands for which folder or view, and how often it was looked up. A number is
-// never used again, so no generation is needed. A file's inode is one view (drive, epoch): another epoch of the drive is
-// another inode, so that nothing the kernel keeps of the old one can meet the new one.
+// The inodes the kernel knows: which number stands for which folder or view, and how often it was looked up. A number
+// is never used again, so no generation is needed. A file's inode is one view (drive, epoch): another epoch of the
+// drive is another inode, so that nothing the kernel keeps of the old one can meet the new one.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,9 @@ struct FuseNode {
 
     std::uint64_t number = 0;
     Kind kind = Kind::folder;
-    std::string blade;      // of a folder or a file; empty in Catalogue::Folder::drives
-    DriveReference name;    // of a file: what Catalogue is asked for
-    ViewInfo info;          // of a file: as last heard
+    std::string blade;        // of a folder or a file; empty in Catalogue::Folder::drives
+    DriveReference name;      // of a file: what Catalogue is asked for
+    ViewInfo info;            // of a file: as last heard
     std::timespec changed{};  // of a file: the last write through this mount
     std::uint64_t lookups = 0;
     std::uint64_t handles = 0;

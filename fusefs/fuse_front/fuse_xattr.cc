@@ -62,8 +62,12 @@ void list(fuse_req_t request, fuse_ino_t number, std::size_t room) {
     call.extended_attribute(names, room);
 }
 
-void set(fuse_req_t request, fuse_ino_t, const char*, const char*, std::size_t, int) { FuseCall(request).error(EPERM); }
-void remove(fuse_req_t request, fuse_ino_t, const char*) { FuseCall(request).error(EPERM); }
+void set(fuse_req_t request, fuse_ino_t, const char*, const char*, std::size_t, int) {
+    FuseCall(request).error(EPERM);
+}
+void remove(fuse_req_t request, fuse_ino_t, const char*) {
+    FuseCall(request).error(EPERM);
+}
 
 }  // namespace
 

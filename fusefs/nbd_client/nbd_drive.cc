@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "fusefs/loop/worker_pool.h"
-#include "fusefs/nbd_client/nbd_negotiation.h"
+#include "fusefs/nbd_client/nbd_connect.h"
 #include "fusefs/nbd_client/nbd_wire.h"
 #include "fusefs/nbd_client/pause_limit.h"
 #include "fusefs/nbd_client/unanswered_requests.h"
@@ -23,50 +23,6 @@ constexpr Duration first_retry = std::chrono::milliseconds(250);
 constexpr Duration last_retry = std::chrono::seconds(1);
 // A cut link swallows the first packet of a connection: better begin anew than wait for TCP's own, slower, repetition.
 constexpr Duration reconnect_limit = std::chrono::seconds(2);
-constexpr std::uint32_t largest_block = 64 * 1024;
-
-struct Connected {
-    NbdHandle handle;
-    NbdExport description;
-};
-
-// `suffix` goes behind the export's name.
-Result<Connected> connect(const std::string& uri, const std::string& suffix, const NbdPatience& patience) {
-    const std::string asked = with_export_suffix(uri, suffix);
-    // The sentence names the drive, not the attempt, so that the same trouble reads the same.
-    const auto told = [&](Error error) {
-        if (const auto at = error.message.find(asked); at != std::string::npos) {
-            error.message.replace(at, asked.size(), uri);
-        }
-        return error;
-    };
-    Result<NbdNegotiation> negotiation = NbdNegotiation::begin(asked, patience);
-    if (!negotiation) {
-        return told(negotiation.error());
-    }
-    Result<NbdExport> description = negotiation->go();
-    if (!description) {
-        return told(description.error());
-    }
-    return Connected{negotiation->take(), *description};
-}
-
-Status check_export(const NbdDriveSettings& settings, const NbdExport& found) {
-    const std::uint64_t size = found.geometry.size;
-    const std::uint32_t block = found.minimum_block;
-    if (size == 0 || size % 512 != 0) {
-        return Error{EINVAL, fmt::format("{}: the export has {} bytes; a drive's size is a multiple of 512, and not 0",
-                                         settings.uri, size)};
-    }
-    if (block > largest_block || (block & (block - 1)) != 0 || size % block != 0) {
-        return Error{EINVAL, fmt::format("{}: the server wants blocks of {} bytes, which does not fit its {} bytes",
-                                         settings.uri, block, size)};
-    }
-    if (found.geometry.read_only && !settings.read_only && settings.reconnect == Reconnect::plain) {
-        return Error{EROFS, fmt::format("{}: the server exports it read-only: add --read-only", settings.uri)};
-    }
-    return success();
-}
 
 }  // namespace
 
@@ -86,7 +42,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     UnansweredRequests queue;
     PauseLimit pause;
     EventLoop::TimerId pause_timer = 0;
-    std::unique_ptr<NbdWire> wire;  // while connected
+    std::unique_ptr<NbdWire> wire;      // while connected
     std::uint64_t answered_writes = 0;  // without FUA
     std::uint64_t covered_writes = 0;   // of these, those before an answered FLUSH was sent
     std::uint64_t refused_writes = 0;
@@ -103,7 +59,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     bool state_changed = false;
     std::function<void()> closed;
 
-    // ---- telling -----------------------------------------------------------------------------------------------------
+    // ---- telling
+    // -----------------------------------------------------------------------------------------------------
 
     void at_round_end() {
         if (!round_end_due) {
@@ -140,7 +97,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
 
     bool unflushed() const { return covered_writes < answered_writes || queue.writes() > 0; }
 
-    // ---- requests ----------------------------------------------------------------------------------------------------
+    // ---- requests
+    // ----------------------------------------------------------------------------------------------------
 
     // What a request gets without being asked for; 0: it may go on.
     int refusal(const IoRequest& request) const {
@@ -218,7 +176,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         }
     }
 
-    // ---- answers -----------------------------------------------------------------------------------------------------
+    // ---- answers
+    // -----------------------------------------------------------------------------------------------------
 
     void on_activity() {
         const auto self = shared_from_this();
@@ -244,9 +203,10 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             pause.heard(BootClock::now(), !queue.empty());
         }
         if (flush_failed) {
-            return fail(fmt::format("{}: the server could not flush what was written; what is lost cannot be told. "
-                                    "Check the server, then open the drive again (drivebay drive refresh)",
-                                    settings.uri));
+            return fail(
+                fmt::format("{}: the server could not flush what was written; what is lost cannot be told. "
+                            "Check the server, then open the drive again (drivebay drive refresh)",
+                            settings.uri));
         }
         if (shut_down && settings.reconnect == Reconnect::barrier) {
             return end_epoch();
@@ -257,7 +217,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         pump();
     }
 
-    // ---- the connection's life ---------------------------------------------------------------------------------------
+    // ---- the connection's life
+    // ---------------------------------------------------------------------------------------
 
     void connection_lost() {
         const bool plain = settings.reconnect == Reconnect::plain && !settings.trust_reconnect;
@@ -265,10 +226,11 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         wire.reset();
         queue.connection_lost();
         if (plain && doubtful) {
-            return fail(fmt::format("{}: the connection was lost while writes were unanswered or not flushed; what the "
-                                    "server made of them cannot be told. Check the drive, then open it again "
-                                    "(drivebay drive refresh)",
-                                    settings.uri));
+            return fail(
+                fmt::format("{}: the connection was lost while writes were unanswered or not flushed; what the "
+                            "server made of them cannot be told. Check the drive, then open it again "
+                            "(drivebay drive refresh)",
+                            settings.uri));
         }
         log::warning("connection lost", {{"drive", settings.uri}, {"unanswered", queue.size()}});
         if (state == State::online) {
@@ -297,14 +259,14 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             suffix = fmt::format("#{}", instance);
         }
         connecting = std::make_unique<WorkerPool>(loop, "nbd-connect", 1);
-        connecting->compute([uri = settings.uri, suffix, patience] { return connect(uri, suffix, patience); },
-                            [self = shared_from_this()](Result<Connected> outcome) {
+        connecting->compute([uri = settings.uri, suffix, patience] { return connect_nbd(uri, suffix, patience); },
+                            [self = shared_from_this()](Result<NbdConnected> outcome) {
                                 self->connecting.reset();
                                 self->on_connected(std::move(outcome));
                             });
     }
 
-    void on_connected(Result<Connected> outcome) {
+    void on_connected(Result<NbdConnected> outcome) {
         if (state == State::ended || state == State::failed || state == State::closed) {
             return at_round_end();
         }
@@ -331,20 +293,22 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         const NbdExport& found = outcome->description;
         if (found.geometry.size != description.geometry.size || found.minimum_block != description.minimum_block ||
             (found.geometry.read_only && !description.geometry.read_only)) {
-            return fail(fmt::format("{}: the server came back with another drive ({} bytes instead of {}, or read-only)",
-                                    settings.uri, found.geometry.size, description.geometry.size));
+            return fail(
+                fmt::format("{}: the server came back with another drive ({} bytes instead of {}, or read-only)",
+                            settings.uri, found.geometry.size, description.geometry.size));
         }
         if (settings.reconnect == Reconnect::barrier && found.boot_id != description.boot_id &&
             covered_writes < answered_writes) {
-            return fail(fmt::format("{}: the management module was restarted before {} answered writes were flushed: they "
-                                    "may be lost",
-                                    settings.uri, answered_writes - covered_writes));
+            return fail(
+                fmt::format("{}: the management module was restarted before {} answered writes were flushed: they "
+                            "may be lost",
+                            settings.uri, answered_writes - covered_writes));
         }
         log::notice("connected again", {{"drive", settings.uri}, {"repeated", queue.size()}});
         go_online(std::move(*outcome));
     }
 
-    void go_online(Connected connected) {
+    void go_online(NbdConnected connected) {
         description = std::move(connected.description);
         last_trouble.clear();
         set_state(State::online);
@@ -352,10 +316,10 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         pump();
     }
 
-    void on_opened(Result<Connected> outcome) {
+    void on_opened(Result<NbdConnected> outcome) {
         loop.cancel(std::exchange(open_timer, 0));
         Opened tell_opened = std::exchange(opened, {});
-        const Status fit = outcome ? check_export(settings, outcome->description) : Status(outcome.error());
+        const Status fit = outcome ? check_nbd_export(settings, outcome->description) : Status(outcome.error());
         if (!fit) {
             state = State::closed;
             return tell_opened(fit.error());
@@ -396,7 +360,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         fail_all(EIO);
     }
 
-    // ---- the pause limit ---------------------------------------------------------------------------------------------
+    // ---- the pause limit
+    // ---------------------------------------------------------------------------------------------
 
     void arm_pause_timer() {
         if (pause_timer != 0) {
@@ -469,8 +434,12 @@ DriveGeometry NbdDrive::geometry() const {
     return geometry;
 }
 
-void NbdDrive::submit(IoRequest& request) { impl_->submit(request); }
-void NbdDrive::close(std::function<void()> closed) { impl_->close(std::move(closed)); }
+void NbdDrive::submit(IoRequest& request) {
+    impl_->submit(request);
+}
+void NbdDrive::close(std::function<void()> closed) {
+    impl_->close(std::move(closed));
+}
 
 std::string NbdDrive::failure() const {
     if (impl_->state == State::offline) {
@@ -479,12 +448,24 @@ std::string NbdDrive::failure() const {
     return impl_->failure;
 }
 
-NbdDrive::State NbdDrive::state() const { return impl_->state; }
-const NbdExport& NbdDrive::description() const { return impl_->description; }
-bool NbdDrive::unflushed() const { return impl_->unflushed(); }
-std::size_t NbdDrive::unanswered() const { return impl_->queue.size(); }
-std::uint64_t NbdDrive::refused_writes() const { return impl_->refused_writes; }
-void NbdDrive::on_state(std::function<void(State)> callback) { impl_->on_state = std::move(callback); }
+NbdDrive::State NbdDrive::state() const {
+    return impl_->state;
+}
+const NbdExport& NbdDrive::description() const {
+    return impl_->description;
+}
+bool NbdDrive::unflushed() const {
+    return impl_->unflushed();
+}
+std::size_t NbdDrive::unanswered() const {
+    return impl_->queue.size();
+}
+std::uint64_t NbdDrive::refused_writes() const {
+    return impl_->refused_writes;
+}
+void NbdDrive::on_state(std::function<void(State)> callback) {
+    impl_->on_state = std::move(callback);
+}
 
 const char* to_string(NbdDrive::State state) {
     switch (state) {
@@ -504,13 +485,14 @@ void open_nbd_drive(EventLoop& loop, const std::string& uri, bool read_only, boo
     settings.uri = uri;
     settings.read_only = read_only;
     settings.trust_reconnect = trust_reconnect;
-    NbdDrive::open(loop, std::move(settings), [callback = std::move(callback)](Result<std::unique_ptr<NbdDrive>> drive) {
-        if (!drive) {
-            callback(drive.error());
-        } else {
-            callback(std::unique_ptr<Drive>(std::move(*drive)));
-        }
-    });
+    NbdDrive::open(loop, std::move(settings),
+                   [callback = std::move(callback)](Result<std::unique_ptr<NbdDrive>> drive) {
+                       if (!drive) {
+                           callback(drive.error());
+                       } else {
+                           callback(std::unique_ptr<Drive>(std::move(*drive)));
+                       }
+                   });
 }
 
 }  // namespace drivebay

@@ -6,11 +6,11 @@
 // flight together, so that the order of repetition cannot matter. What may be repeated depends on the server:
 //
 //   Reconnect::barrier  The server is a drivebayfs. Each reconnect names the next instance (`<export>#<instance>`,
-//                       doc/PROTOCOL.md, Names): the server lets the I/O of the lower one complete before it answers, so
-//                       everything unanswered is repeated, writes included. ESHUTDOWN, or an export that is gone, means
-//                       that the epoch has ended: every request then fails with ESHUTDOWN, for ever. If the server's boot
-//                       id changed while writes were answered but not yet covered by a FLUSH, those may be lost: the
-//                       drive fails for ever with EIO (State::failed).
+//                       doc/PROTOCOL.md, Names): the server lets the I/O of the lower one complete before it answers,
+//                       so everything unanswered is repeated, writes included. ESHUTDOWN, or an export that is gone,
+//                       means that the epoch has ended: every request then fails with ESHUTDOWN, for ever. If the
+//                       server's boot id changed while writes were answered but not yet covered by a FLUSH, those may
+//                       be lost: the drive fails for ever with EIO (State::failed).
 //   Reconnect::plain    Nothing is known of the server. Reads are repeated. A connection lost while writes were
 //                       unanswered or unflushed fails the drive until it is opened again, because an old write could
 //                       land on a newer one, or be lost; unless trust_reconnect says that this server's writes end with
@@ -61,7 +61,8 @@ public:
 
     // `opened` comes once, on the loop's thread, never from inside the call, within settings.open_limit. Errors: EINVAL
     // (the URI, or an export that cannot be a drive), ENOENT (no such export), EROFS (plain: asked to write, the
-    // export is read-only; with a barrier the export's own word is geometry().read_only), EHOSTUNREACH (no answer), ETIMEDOUT, ECONNREFUSED and the like.
+    // export is read-only; with a barrier the export's own word is geometry().read_only), EHOSTUNREACH (no answer),
+    // ETIMEDOUT, ECONNREFUSED and the like.
     static void open(EventLoop& loop, NbdDriveSettings settings, Opened opened);
     // Only after close() has called back, or before anything was submitted.
     ~NbdDrive() override;
@@ -92,8 +93,8 @@ private:
 
 const char* to_string(NbdDrive::State state);
 
-// A remote drive of the management module: Reconnect::plain with the limits' defaults. Callback as NbdDrive::open. A URI
-// of another scheme is refused with a sentence; so is an export whose size is no multiple of 512.
+// A remote drive of the management module: Reconnect::plain with the limits' defaults. Callback as NbdDrive::open. A
+// URI of another scheme is refused with a sentence; so is an export whose size is no multiple of 512.
 void open_nbd_drive(EventLoop& loop, const std::string& uri, bool read_only, bool trust_reconnect,
                     std::function<void(Result<std::unique_ptr<Drive>>)> callback);
 

@@ -17,6 +17,7 @@ namespace drivebay {
 namespace {
 
 constexpr Duration slice = std::chrono::milliseconds(50);
+constexpr Duration goodbye_limit = std::chrono::milliseconds(500);
 constexpr std::uint32_t largest_payload = 1 << 20;  // what a FUSE request holds; every server takes it
 
 // libnbd's messages begin with the name of the function that failed, which says nothing to a user.
@@ -40,8 +41,8 @@ std::string shown(const std::string& uri) {
     return uri.substr(0, authority + 3) + uri.substr(at + 1);
 }
 
-// libnbd encrypts without looking at the server's certificate where it is told of no authority (lib/crypto.c): that would
-// be a promise that is not kept, so one must be named, or be where libnbd looks for root's.
+// libnbd encrypts without looking at the server's certificate where it is told of no authority (lib/crypto.c): that
+// would be a promise that is not kept, so one must be named, or be where libnbd looks for root's.
 constexpr const char* default_authority = "/etc/pki/libnbd";
 
 Status trust_somebody(nbd_handle* handle, const std::string& uri) {
@@ -50,9 +51,10 @@ Status trust_somebody(nbd_handle* handle, const std::string& uri) {
         return success();
     }
     if (access((std::string(default_authority) + "/ca-cert.pem").c_str(), R_OK) != 0) {
-        return Error{EINVAL, fmt::format("{}: nobody says which certificates to trust: add ?tls-certificates=FOLDER to the "
-                                         "URI (a folder with ca-cert.pem), or ?tls-psk-file=FILE, or put ca-cert.pem into {}",
-                                         shown(uri), default_authority)};
+        return Error{EINVAL,
+                     fmt::format("{}: nobody says which certificates to trust: add ?tls-certificates=FOLDER to the "
+                                 "URI (a folder with ca-cert.pem), or ?tls-psk-file=FILE, or put ca-cert.pem into {}",
+                                 shown(uri), default_authority)};
     }
     nbd_set_tls_certificates(handle, default_authority);
     return success();
@@ -105,7 +107,8 @@ void read_description(std::string_view text, NbdExport& into) {
 
 Status check_nbd_uri(const std::string& uri) {
     constexpr std::array<std::string_view, 3> schemes = {"nbd://", "nbds://", "nbd+unix://"};
-    if (std::none_of(schemes.begin(), schemes.end(), [&](std::string_view scheme) { return uri.starts_with(scheme); })) {
+    if (std::none_of(schemes.begin(), schemes.end(),
+                     [&](std::string_view scheme) { return uri.starts_with(scheme); })) {
         return Error{EINVAL, fmt::format("\"{}\" is no source that drivebay can reach: a remote drive is named as "
                                          "nbd://HOST[:PORT]/EXPORT, nbds://HOST[:PORT]/EXPORT or "
                                          "nbd+unix:///EXPORT?socket=PATH",
@@ -261,8 +264,8 @@ Result<NbdExport> NbdNegotiation::read_export() {
     if (minimum > 0) {
         found.minimum_block = static_cast<std::uint32_t>(minimum);
     }
-    found.maximum_payload = maximum > 0 ? static_cast<std::uint32_t>(std::min<std::int64_t>(maximum, largest_payload))
-                                        : largest_payload;
+    found.maximum_payload =
+        maximum > 0 ? static_cast<std::uint32_t>(std::min<std::int64_t>(maximum, largest_payload)) : largest_payload;
     found.geometry.block_size = std::max<std::uint32_t>(512, found.minimum_block);
     if (char* const description = nbd_get_export_description(handle)) {
         read_description(description, found);
@@ -271,6 +274,15 @@ Result<NbdExport> NbdNegotiation::read_export() {
     return found;
 }
 
-NbdHandle NbdNegotiation::take() { return std::move(handle_); }
+void NbdNegotiation::end() {
+    if (nbd_aio_is_negotiating(handle_.get()) == 1 && nbd_aio_opt_abort(handle_.get()) == 0) {
+        (void)wait(std::min(patience_.handshake_until, BootClock::now() + goodbye_limit));
+    }
+    handle_.reset();
+}
+
+NbdHandle NbdNegotiation::take() {
+    return std::move(handle_);
+}
 
 }  // namespace drivebay

@@ -1,6 +1,6 @@
 // Connecting to an NBD server and asking it for its exports: everything of the protocol before the first request
-// (NBD doc/proto.md, "Fixed newstyle negotiation"). All of it blocks, so it runs on a worker; the loop gets a handle that
-// is ready for requests. libnbd's handles may change threads, not be used by two at once.
+// (NBD doc/proto.md, "Fixed newstyle negotiation"). All of it blocks, so it runs on a worker; the loop gets a handle
+// that is ready for requests. libnbd's handles may change threads, not be used by two at once.
 #pragma once
 
 #include <libnbd.h>
@@ -26,8 +26,8 @@ using NbdHandle = std::unique_ptr<nbd_handle, NbdHandleCloser>;
 // What a server tells of an export.
 struct NbdExport {
     DriveGeometry geometry;
-    std::uint32_t minimum_block = 1;         // offsets and lengths on the wire are multiples of it
-    std::uint32_t maximum_payload = 1 << 20; // of one read or write on the wire
+    std::uint32_t minimum_block = 1;          // offsets and lengths on the wire are multiples of it
+    std::uint32_t maximum_payload = 1 << 20;  // of one read or write on the wire
     bool can_flush = false;
     bool can_fua = false;
     bool can_trim = false;
@@ -69,7 +69,10 @@ public:
     Result<NbdExport> info(const std::string& export_name);
     // NBD_OPT_GO with the export of the URI. ENOENT: no such export.
     Result<NbdExport> go();
-    // After go(): the connection, ready for requests. A cut link is noticed after some 4 s (TCP_USER_TIMEOUT, keepalive).
+    // Says goodbye (NBD_OPT_ABORT), so that the server need not wonder; for a negotiation that is not to lead to go().
+    void end();
+    // After go(): the connection, ready for requests. A cut link is noticed after some 4 s (TCP_USER_TIMEOUT,
+    // keepalive).
     NbdHandle take();
 
 private:

@@ -55,8 +55,12 @@ NbdPiece NbdPieces::next_bounce() {
         bounce_state_ = Bounce::read;
     }
     const bool reading = bounce_state_ == Bounce::read;
-    return NbdPiece{reading ? IoOperation::read : IoOperation::write, position() / block * block, block, bounce_.get(),
-                    !reading && request_->fua && server_->can_fua, true};
+    return NbdPiece{reading ? IoOperation::read : IoOperation::write,
+                    position() / block * block,
+                    block,
+                    bounce_.get(),
+                    !reading && request_->fua && server_->can_fua,
+                    true};
 }
 
 std::optional<NbdPiece> NbdPieces::next_data() {
@@ -64,15 +68,19 @@ std::optional<NbdPiece> NbdPieces::next_data() {
     current_ = partial_length();
     if (done_ == request_->length) {
         return request_->operation == IoOperation::write && request_->fua && !server_->can_fua ? next_flush()
-                                                                                              : std::nullopt;
+                                                                                               : std::nullopt;
     }
     if (current_ != 0) {
         return next_bounce();
     }
     const std::uint32_t most = std::max(block, server_->maximum_payload / block * block);
     current_ = std::min((request_->length - done_) / block * block, most);
-    return NbdPiece{request_->operation, position(), current_, request_->data + done_,
-                    request_->operation == IoOperation::write && request_->fua && server_->can_fua, true};
+    return NbdPiece{request_->operation,
+                    position(),
+                    current_,
+                    request_->data + done_,
+                    request_->operation == IoOperation::write && request_->fua && server_->can_fua,
+                    true};
 }
 
 std::optional<NbdPiece> NbdPieces::next_zeroes() {

@@ -1,6 +1,6 @@
-// One request cut into what a server takes: at most its payload at a time, at multiples of its block size, with commands
-// it knows. A part of a block is written by reading the block, changing it and writing it back, which is safe because
-// UnansweredRequests lets no overlapping write run beside it. No input or output in here.
+// One request cut into what a server takes: at most its payload at a time, at multiples of its block size, with
+// commands it knows. A part of a block is written by reading the block, changing it and writing it back, which is safe
+// because UnansweredRequests lets no overlapping write run beside it. No input or output in here.
 #pragma once
 
 #include <cstddef>

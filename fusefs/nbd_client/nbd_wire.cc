@@ -13,7 +13,9 @@ namespace {
 // Who sent a piece, and the token that was sent with it.
 using Call = std::pair<NbdWire*, void*>;
 
-void free_call(void* user_data) { const std::unique_ptr<Call> call(static_cast<Call*>(user_data)); }
+void free_call(void* user_data) {
+    const std::unique_ptr<Call> call(static_cast<Call*>(user_data));
+}
 
 }  // namespace
 
@@ -82,9 +84,13 @@ void NbdWire::send(const NbdPiece& piece, void* token) {
     look_after_call();
 }
 
-std::vector<NbdWire::Answer> NbdWire::take_answers() { return std::exchange(answers_, {}); }
+std::vector<NbdWire::Answer> NbdWire::take_answers() {
+    return std::exchange(answers_, {});
+}
 
-bool NbdWire::heard() { return std::exchange(heard_, false); }
+bool NbdWire::heard() {
+    return std::exchange(heard_, false);
+}
 
 void NbdWire::say_goodbye() {
     if (!lost_) {

@@ -28,7 +28,8 @@ public:
     NbdWire(const NbdWire&) = delete;
     NbdWire& operator=(const NbdWire&) = delete;
 
-    // The piece's data stay in place until its answer was taken or the wire is destroyed. Answers never come from inside.
+    // The piece's data stay in place until its answer was taken or the wire is destroyed. Answers never come from
+    // inside.
     void send(const NbdPiece& piece, void* token);
     // Those that came since the last call. A lost connection answers nothing.
     std::vector<Answer> take_answers();

@@ -1,8 +1,8 @@
 // How long a drive may keep its user waiting. A Linux host allows 10 s for the command that closes a drive and 30 s for
-// the others, however many requests of ours one command becomes, and resets the whole USB device past either. So a pause
-// is counted over requests: it begins with the first stalled one and ends only when one second has passed without a
-// stall. A stall is: something is unanswered, and nothing at all was heard for `threshold`. A slow but living connection
-// does not stall. No clock in here.
+// the others, however many requests of ours one command becomes, and resets the whole USB device past either. So a
+// pause is counted over requests: it begins with the first stalled one and ends only when one second has passed without
+// a stall. A stall is: something is unanswered, and nothing at all was heard for `threshold`. A slow but living
+// connection does not stall. No clock in here.
 #pragma once
 
 #include <algorithm>

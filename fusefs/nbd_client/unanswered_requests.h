@@ -1,6 +1,6 @@
 // Every request of one drive that was not answered yet, in the order it came: what is sent again after a reconnect.
-// Writes (zeroes and trims too) that overlap are never in flight together, so that repeating one can never undo another.
-// No input, output or clock in here beyond the pieces' arithmetic.
+// Writes (zeroes and trims too) that overlap are never in flight together, so that repeating one can never undo
+// another. No input, output or clock in here beyond the pieces' arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,8 @@ public:
         Entry(IoRequest& request, const NbdExport& server);
         NbdPieces pieces;
         bool in_flight = false;
-        bool is_write = false;       // write, write_zeroes, trim
-        std::uint64_t begin = 0;     // of what a write may touch, whole blocks
+        bool is_write = false;    // write, write_zeroes, trim
+        std::uint64_t begin = 0;  // of what a write may touch, whole blocks
         std::uint64_t end = 0;
         bool flushing = false;           // the drive's own: the piece out now is a flush,
         std::uint64_t flush_covers = 0;  // and how many answered writes it covers

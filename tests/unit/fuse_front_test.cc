@@ -165,8 +165,8 @@ struct Mounted {
             catalogue.medium[i] = static_cast<std::byte>(i * 13 + i / 4096);
         }
         const auto add = [&](const char* drive, Mode mode, Epoch epoch) {
-            catalogue.views.push_back(std::make_shared<MemoryView>(
-                loop, Admission{drive, blade, mode, epoch}, catalogue.medium));
+            catalogue.views.push_back(
+                std::make_shared<MemoryView>(loop, Admission{drive, blade, mode, epoch}, catalogue.medium));
             return catalogue.views.back();
         };
         install = add("install", Mode::read, 7);
@@ -181,9 +181,10 @@ struct Mounted {
         BOOST_REQUIRE_MESSAGE(started.ok(), (started ? "" : started.error().message));
         thread = std::thread([this] { loop.run(); });
         ready.get_future().wait();
-        // The first close is answered ENOSYS, and the kernel sends no FLUSH any more: this process could not serve it to
-        // itself if it was ended with files open.
-        UniqueFd(open((layout == FuseTree::Layout::management ? view_path("install") : path("install")).c_str(), O_RDONLY));
+        // The first close is answered ENOSYS, and the kernel sends no FLUSH any more: this process could not serve it
+        // to itself if it was ended with files open.
+        UniqueFd(
+            open((layout == FuseTree::Layout::management ? view_path("install") : path("install")).c_str(), O_RDONLY));
     }
 
     ~Mounted() { stop(); }
@@ -240,7 +241,9 @@ std::string attribute(const std::string& path, const char* name) {
 using Names = std::set<std::string>;
 
 // What a call said, for a readable comparison.
-int error_of(long result) { return result < 0 ? errno : 0; }
+int error_of(long result) {
+    return result < 0 ? errno : 0;
+}
 
 }  // namespace
 

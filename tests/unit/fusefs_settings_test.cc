@@ -8,7 +8,10 @@ namespace drivebay {
 BOOST_AUTO_TEST_SUITE(fusefs_settings)
 
 BOOST_AUTO_TEST_CASE(an_fstab_line_loses_its_options) {
-    std::vector<std::string> arguments = {"drivebayfs", "mm.example", "/srv/drivebay", "-o",
+    std::vector<std::string> arguments = {"drivebayfs",
+                                          "mm.example",
+                                          "/srv/drivebay",
+                                          "-o",
                                           "rw,noatime,nofail,_netdev,x-systemd.automount,config=/etc/a.cfg,allow_other",
                                           "-f"};
     const Result<MountRequest> mount = take_mount_options(arguments);

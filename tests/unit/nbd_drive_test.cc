@@ -16,7 +16,8 @@ using State = NbdDrive::State;
 
 // One request whose end can be waited for.
 struct Asked {
-    Asked(IoOperation operation, std::uint64_t offset, std::uint32_t length, std::byte fill = {}) : memory(length, fill) {
+    Asked(IoOperation operation, std::uint64_t offset, std::uint32_t length, std::byte fill = {})
+        : memory(length, fill) {
         request.operation = operation;
         request.offset = offset;
         request.length = length;

@@ -1,5 +1,5 @@
-// An NBD server that does as a test tells it: it may keep its answers back, drop connections, forget exports. A thread for
-// each connection; a Unix socket in a folder of its own. NBD doc/proto.md, newstyle, simple replies.
+// An NBD server that does as a test tells it: it may keep its answers back, drop connections, forget exports. A thread
+// for each connection; a Unix socket in a folder of its own. NBD doc/proto.md, newstyle, simple replies.
 #pragma once
 
 #include <endian.h>
@@ -38,9 +38,9 @@ public:
     std::string description = "drivebay boot=first epoch=7 kind=cdrom";
     std::vector<std::byte> medium = std::vector<std::byte>(1 << 20);
 
-    std::atomic<bool> refuses{false};      // every export: unknown
+    std::atomic<bool> refuses{false};       // every export: unknown
     std::atomic<bool> keeps_silent{false};  // takes requests, applies nothing, answers nothing
-    std::atomic<std::uint32_t> error{0};   // of every answer
+    std::atomic<std::uint32_t> error{0};    // of every answer
     std::atomic<std::uint32_t> flush_error{0};
 
     NbdServerDouble() { listen_again(); }
@@ -119,9 +119,21 @@ private:
             throw Lost{};
         }
     }
-    static std::uint16_t get16(int from) { std::uint16_t v = 0; get(from, &v, 2); return be16toh(v); }
-    static std::uint32_t get32(int from) { std::uint32_t v = 0; get(from, &v, 4); return be32toh(v); }
-    static std::uint64_t get64(int from) { std::uint64_t v = 0; get(from, &v, 8); return be64toh(v); }
+    static std::uint16_t get16(int from) {
+        std::uint16_t v = 0;
+        get(from, &v, 2);
+        return be16toh(v);
+    }
+    static std::uint32_t get32(int from) {
+        std::uint32_t v = 0;
+        get(from, &v, 4);
+        return be32toh(v);
+    }
+    static std::uint64_t get64(int from) {
+        std::uint64_t v = 0;
+        get(from, &v, 8);
+        return be64toh(v);
+    }
     static std::string be(std::uint64_t value, int bytes) {
         std::string text;
         for (int i = bytes - 1; i >= 0; --i) {

@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // After a refusal nothing will have changed for a while.
-constexpr Duration refusal_pause = 2s;
+constexpr Duration refusal_pause = 1s;
 
 }  // namespace
 

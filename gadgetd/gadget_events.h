@@ -85,14 +85,9 @@ struct SourcesSeen {
     std::optional<SourceStates> states;
     Instant asked_at{};
 };
-// Something closed the medium's file: worth a look now.
-struct BackingClosed {
-    int slot = 0;
-};
 struct Tick {};
 
-using GadgetEvent =
-    std::variant<LinkBegan, DesiredArrived, Inspected, Inserted, Ejected, Drained, SourcesSeen, BackingClosed, Tick>;
+using GadgetEvent = std::variant<LinkBegan, DesiredArrived, Inspected, Inserted, Ejected, Drained, SourcesSeen, Tick>;
 
 // ---- actions
 // ---------------------------------------------------------------------------------------------------------

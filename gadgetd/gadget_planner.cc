@@ -79,7 +79,6 @@ public:
     void take(const Ejected& event);
     void take(const Drained& event);
     void take(const SourcesSeen& event);
-    void take(const BackingClosed& event);
     void take(const Tick&) {}
 
     void plan_all();
@@ -251,12 +250,6 @@ void Step::take(const SourcesSeen& event) {
                 slot.source = SourceState::ended;
             }
         }
-    }
-}
-
-void Step::take(const BackingClosed& event) {
-    if (auto found = plan_.slots.find(event.slot); found != plan_.slots.end()) {
-        found->second.next_look = now_;
     }
 }
 

@@ -50,7 +50,7 @@ Result<UniqueFd> go_to_background(const std::string& name) {
     }
     from_child.reset();
     ::setsid();
-    // Standard error stays: the log goes there, and whoever started this chose where that is.
+    // Standard error stays until it is ready (lib/base/log_sink.h): why it could not start is read there.
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     ::dup2(null.get(), STDIN_FILENO);
     ::dup2(null.get(), STDOUT_FILENO);

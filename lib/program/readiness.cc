@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "lib/base/log_sink.h"
 #include "lib/program/daemon.h"
 
 namespace drivebay::program {
@@ -34,6 +35,7 @@ void notify_systemd(const std::string& message) {
 void Readiness::ready(const std::string& text) {
     notify_systemd("READY=1\nSTATUS=" + text);
     if (parent_) {
+        log::outlive_starter();
         (void)!::write(parent_.get(), "r", 1);
         parent_.reset();
     }

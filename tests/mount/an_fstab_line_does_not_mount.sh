@@ -34,6 +34,10 @@ cmp /srv/blade01/disk "$images/disk.img" || fail "the blade's mount differs"
 expect 0 "withdrawn" drivebay withdraw disk --from blade01
 expect 0 "" umount /srv/blade01
 expect 0 "" umount /srv/drivebay
+# Whoever reads what mount says is not kept waiting for the daemon's end
+timeout 10 sh -c "mount -T '$work/etc/fstab' /srv/drivebay 2>&1 | cat" || fail "mount's output does not end"
+mountpoint -q /srv/drivebay || fail "it ended with whoever read its output"
+expect 0 "" umount /srv/drivebay
 no_daemon() { ! ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q '/drivebayfs$'; }
 until_true 20 "both daemons end with their mounts" no_daemon
 

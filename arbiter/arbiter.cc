@@ -8,7 +8,9 @@ Arbiter::Arbiter(rpc::Reactor& reactor, State state, Store& store, EventLog& eve
                  std::function<void(const std::string&)> give_up)
     : state_(std::move(state)), store_(store), events_(events), give_up_(std::move(give_up)), timer_(reactor) {}
 
-void Arbiter::start() { apply(Started{}); }
+void Arbiter::start() {
+    apply(Started{});
+}
 
 Actions Arbiter::apply(Happening what) {
     Actions actions;

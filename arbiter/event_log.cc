@@ -93,7 +93,8 @@ void EventLog::append(const AuditEntry& entry) {
     const std::string bytes = line.json + "\n";
     const bool written = ::write(file_.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
     if (!written && !failing_) {
-        log::error("the audit log cannot be written; events are kept in memory only", {{"path", path_}, {"errno", errno}});
+        log::error("the audit log cannot be written; events are kept in memory only",
+                   {{"path", path_}, {"errno", errno}});
     }
     failing_ = !written;
     keep(std::move(line));

@@ -26,9 +26,10 @@ Status check_listener(const std::string& text) {
 config::Schema Settings::schema() {
     config::Schema schema("drivebay-arbiterd");
     schema.text("socket", &socket, "Unix socket for local operators and the local drivebayfs", check_absolute);
-    schema.texts("listen", &listen,
-                 "TCP addresses for blades and remote operators, \"host:port\"; whoever reaches one may operate drivebay",
-                 check_listener);
+    schema.texts(
+        "listen", &listen,
+        "TCP addresses for blades and remote operators, \"host:port\"; whoever reaches one may operate drivebay",
+        check_listener);
     schema.text("state_dir", &state_dir, "folder of the store", check_absolute);
     schema.text("audit_log", &audit_log, "append-only log of every grant, wait, handover, fence and loss, JSON lines",
                 check_absolute);

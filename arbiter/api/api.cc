@@ -31,7 +31,8 @@ std::optional<std::vector<std::string>> split_path(const std::string& path) {
 
 }  // namespace
 
-std::optional<std::uint64_t> query_number(const rpc::Request& request, const std::string& key, std::uint64_t otherwise) {
+std::optional<std::uint64_t> query_number(const rpc::Request& request, const std::string& key,
+                                          std::uint64_t otherwise) {
     const auto found = request.query.find(key);
     if (found == request.query.end()) {
         return otherwise;
@@ -65,7 +66,8 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
         return;
     }
     if (!parts || parts->empty()) {
-        reply(refused({404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
+        reply(refused(
+            {404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
         return;
     }
     const std::string& topic = parts->front();

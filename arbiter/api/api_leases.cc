@@ -60,7 +60,8 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         return;
     }
     if (parts.size() == 1) {
-        reply(request.method == "GET" ? answered({{"leases", report_leases(arbiter_.state())}}) : no_such_method(request));
+        reply(request.method == "GET" ? answered({{"leases", report_leases(arbiter_.state())}})
+                                      : no_such_method(request));
         return;
     }
     LeaseId id = 0;
@@ -110,7 +111,8 @@ void Api::present(RequestBody& body, const rpc::Reply& reply) {
     if (const auto known = read_policy(policy)) {
         request.policy = *known;
     } else {
-        reply(refused({400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
+        reply(refused(
+            {400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
         return;
     }
     answer_leases("presentations", arbiter_.apply(request), reply);

@@ -37,12 +37,12 @@ std::string notice_of(const State& state, const Lease& lease) {
 
 std::string_view outward_state(const Lease& lease) {
     switch (lease.state) {
-    case LeaseState::waiting:
-    case LeaseState::granted: return "waiting";
-    case LeaseState::held: return "held";
-    case LeaseState::revoking:
-    case LeaseState::fencing: return "revoking";
-    case LeaseState::gone: break;
+        case LeaseState::waiting:
+        case LeaseState::granted: return "waiting";
+        case LeaseState::held: return "held";
+        case LeaseState::revoking:
+        case LeaseState::fencing: return "revoking";
+        case LeaseState::gone: break;
     }
     return "gone";
 }

@@ -45,7 +45,8 @@ Json report_slot(const State& state, const Blade& blade, int slot, DriveKind kin
     const bool seen = blade.connected && observed;
     const std::string drive = seen ? observed->drive : lease ? lease->drive : std::string();
     json["drive"] = drive;
-    json["access"] = !drive.empty() && lease && lease->drive == drive ? std::string(to_string(lease->mode)) : std::string();
+    json["access"] =
+        !drive.empty() && lease && lease->drive == drive ? std::string(to_string(lease->mode)) : std::string();
     json["state"] = seen ? protocol::to_string(observed->state) : "offline";
     json["epoch"] = seen ? observed->epoch : lease ? lease->epoch : 0;
     json["host_locked"] = seen && observed->host_locked;

@@ -16,9 +16,10 @@ void Step::handle(const BladeArrived& arrived) {
         return;
     }
     if (hello.term > state_.term) {
-        refuse(409, fmt::format("{} has heard an arbiter of term {}, and this one is of term {}: its store was lost or rolled "
-                                "back; it goes above that when the data path connects",
-                                hello.blade, hello.term, state_.term));
+        refuse(409, fmt::format(
+                        "{} has heard an arbiter of term {}, and this one is of term {}: its store was lost or rolled "
+                        "back; it goes above that when the data path connects",
+                        hello.blade, hello.term, state_.term));
         return;
     }
     Blade& blade = found->second;
@@ -65,9 +66,10 @@ void Step::end_former_boot(const Blade& blade) {
             succeed(lease, lease.mode, false);
         }
         fence(lease, lease.ending == Ending::none ? Ending::rebooted : lease.ending,
-              fmt::format("{}'s service processor came back with another boot id: what its host had not written is lost, if "
-                          "there was any",
-                          blade.name));
+              fmt::format(
+                  "{}'s service processor came back with another boot id: what its host had not written is lost, if "
+                  "there was any",
+                  blade.name));
     }
 }
 
@@ -169,11 +171,11 @@ void Step::report_loss(const std::string& blade, const protocol::LastMedium& las
 }
 
 void Step::released(Lease& lease, const protocol::LastMedium& last) {
-    std::string outcome = fmt::format("put out{}; {}", last.by_host ? " by the host" : "",
-                                      last.outcome == protocol::Outcome::drained ? "all that was written is on the drive"
-                                      : last.outcome == protocol::Outcome::lost
-                                          ? "writes of its host were lost"
-                                          : "whether all its host's writes arrived is unknown");
+    std::string outcome =
+        fmt::format("put out{}; {}", last.by_host ? " by the host" : "",
+                    last.outcome == protocol::Outcome::drained ? "all that was written is on the drive"
+                    : last.outcome == protocol::Outcome::lost  ? "writes of its host were lost"
+                                                               : "whether all its host's writes arrived is unknown");
     report_loss(lease.blade, last);
     if (last.by_host) {
         audit("ejected-by-host", lease, outcome);

@@ -11,10 +11,11 @@ namespace drivebay::arbiter {
 void Step::raise_floor(const std::string& drive, Epoch floor) {
     Epoch& epoch = state_.epochs[drive];
     if (epoch < floor) {
-        actions_.audit.push_back({.event = "epochs-raised",
-                                  .drive = drive,
-                                  .epoch = floor,
-                                  .detail = "the data path has seen higher epochs: the arbiter's store was lost or rolled back"});
+        actions_.audit.push_back(
+            {.event = "epochs-raised",
+             .drive = drive,
+             .epoch = floor,
+             .detail = "the data path has seen higher epochs: the arbiter's store was lost or rolled back"});
         epoch = floor;
         actions_.changes.epochs.insert(drive);
     }
@@ -25,8 +26,8 @@ void Step::handle(const DataPathArrived& arrived) {
     state_.data_path_online = true;
     state_.data_path_boot_id = hello.boot_id;
     actions_.audit.push_back({.event = "data-path-online"});
-    // Each start has a term of its own, so one that the data path has heard before this start ever spoke to it was used by
-    // an arbiter that this store does not remember.
+    // Each start has a term of its own, so one that the data path has heard before this start ever spoke to it was used
+    // by an arbiter that this store does not remember.
     const bool heard_of_another = state_.data_path_greeted ? hello.term > state_.term : hello.term >= state_.term;
     state_.data_path_greeted = true;
     if (heard_of_another) {
@@ -114,8 +115,9 @@ void Step::handle(const DataPathReported& report) {
         if (is_local(lease) || !is_active(lease)) {
             continue;
         }
-        const bool admitted = std::find(observed.admitted.begin(), observed.admitted.end(),
-                                        Admission{lease.drive, lease.blade, lease.mode, lease.epoch}) != observed.admitted.end();
+        const bool admitted =
+            std::find(observed.admitted.begin(), observed.admitted.end(),
+                      Admission{lease.drive, lease.blade, lease.mode, lease.epoch}) != observed.admitted.end();
         if (admitted) {
             lease.unadmitted_since.reset();
             if (lease.state == LeaseState::granted) {
@@ -165,7 +167,8 @@ void Step::handle(const DataPathLeft&) {
 void Step::requeue_unadmitted() {
     std::vector<LeaseId> due;
     for (const auto& [id, lease] : state_.leases) {
-        if (is_active(lease) && lease.unadmitted_since && now_ >= *lease.unadmitted_since + state_.timing.admit_patience) {
+        if (is_active(lease) && lease.unadmitted_since &&
+            now_ >= *lease.unadmitted_since + state_.timing.admit_patience) {
             due.push_back(id);
         }
     }

@@ -24,7 +24,9 @@ std::string list_users(const State& state, Match match, Name name) {
     return users;
 }
 
-std::string who(const Lease& lease) { return is_local(lease) ? "the management module itself" : lease.blade; }
+std::string who(const Lease& lease) {
+    return is_local(lease) ? "the management module itself" : lease.blade;
+}
 
 }  // namespace
 
@@ -33,9 +35,10 @@ std::optional<Refusal> check_new_drive(const State& state, const std::string& na
         return Refusal{400, fit.error().message};
     }
     if (const auto found = state.drives.find(name); found != state.drives.end()) {
-        return Refusal{409, fmt::format("there is a drive {} already (its source is {}); choose another name, or remove it "
-                                        "first with: drivebay drive remove {}",
-                                        name, found->second.source, name)};
+        return Refusal{409,
+                       fmt::format("there is a drive {} already (its source is {}); choose another name, or remove it "
+                                   "first with: drivebay drive remove {}",
+                                   name, found->second.source, name)};
     }
     return std::nullopt;
 }
@@ -58,8 +61,8 @@ void Step::handle(const RemoveDrive& remove) {
         actions_.refusal = no_such_drive(state_, remove.name);
         return;
     }
-    const std::string users =
-        list_users(state_, [&remove](const Lease& lease) { return lease.drive == remove.name; }, who);
+    const std::string users = list_users(
+        state_, [&remove](const Lease& lease) { return lease.drive == remove.name; }, who);
     if (!users.empty()) {
         refuse(409, fmt::format("drive {} is in use by {}; withdraw it first with: drivebay withdraw {} --from all",
                                 remove.name, users, remove.name));
@@ -84,8 +87,9 @@ void Step::handle(const RefreshDrive& refresh) {
         },
         who);
     if (!in_the_way.empty()) {
-        refuse(409, fmt::format("drive {} is in use by {}, and a refresh would pull it away; withdraw or close it first",
-                                refresh.name, in_the_way));
+        refuse(409,
+               fmt::format("drive {} is in use by {}, and a refresh would pull it away; withdraw or close it first",
+                           refresh.name, in_the_way));
         return;
     }
     ++found->second.generation;
@@ -132,9 +136,9 @@ void Step::handle(const RemoveBlade& remove) {
         actions_.refusal = no_such_blade(state_, remove.name);
         return;
     }
-    const std::string has =
-        list_users(state_, [&remove](const Lease& lease) { return lease.blade == remove.name; },
-                   [](const Lease& lease) { return lease.drive; });
+    const std::string has = list_users(
+        state_, [&remove](const Lease& lease) { return lease.blade == remove.name; },
+        [](const Lease& lease) { return lease.drive; });
     if (!has.empty()) {
         refuse(409, fmt::format("blade {} still has {}; withdraw that first with: drivebay withdraw DRIVE --from {}",
                                 remove.name, has, remove.name));

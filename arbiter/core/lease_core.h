@@ -1,9 +1,9 @@
 // The lease core: step(state, event) → actions. No clock, thread, socket or random inside: every event brings the time
-// (CLOCK_BOOTTIME) and whatever else must come from outside. The caller commits `changes` to the store before it lets any
-// other action become visible; if the commit fails it must stop, because the state is ahead of the store.
+// (CLOCK_BOOTTIME) and whatever else must come from outside. The caller commits `changes` to the store before it lets
+// any other action become visible; if the commit fails it must stop, because the state is ahead of the store.
 //
-// Messages may be lost, repeated or late in any way that links allow: both sides tell whole states, and what was said of
-// an epoch stays true for ever, because an epoch is granted once.
+// Messages may be lost, repeated or late in any way that links allow: both sides tell whole states, and what was said
+// of an epoch stays true for ever, because an epoch is granted once.
 #pragma once
 
 #include <optional>
@@ -16,7 +16,8 @@
 
 namespace drivebay::arbiter {
 
-// ---- events ----------------------------------------------------------------------------------------------------------
+// ---- events
+// ----------------------------------------------------------------------------------------------------------
 
 // The first event of a run, after the state was read from the store and given its term.
 struct Started {};
@@ -90,16 +91,17 @@ struct LocalReleased {
     protocol::LocalRelease release;
 };
 
-using Happening = std::variant<Started, Tick, AddDrive, RemoveDrive, RefreshDrive, AddBlade, RemoveBlade, Present, Withdraw,
-                               LeaveQueue, BladeArrived, BladeReported, BladeRenewed, BladeLeft, DataPathArrived,
-                               DataPathReported, DataPathLeft, LocalAcquired, LocalReleased>;
+using Happening = std::variant<Started, Tick, AddDrive, RemoveDrive, RefreshDrive, AddBlade, RemoveBlade, Present,
+                               Withdraw, LeaveQueue, BladeArrived, BladeReported, BladeRenewed, BladeLeft,
+                               DataPathArrived, DataPathReported, DataPathLeft, LocalAcquired, LocalReleased>;
 
 struct Event {
     Instant now;
     Happening what;
 };
 
-// ---- actions ---------------------------------------------------------------------------------------------------------
+// ---- actions
+// ---------------------------------------------------------------------------------------------------------
 
 // Which stored rows are to be written as they now stand in the state, or deleted where they are no longer there.
 struct Changes {
@@ -129,8 +131,8 @@ struct Refusal {
 
 struct Actions {
     Changes changes;
-    bool table = false;            // send the data path its table
-    std::set<std::string> desired; // send these blades their desired state
+    bool table = false;                    // send the data path its table
+    std::set<std::string> desired;         // send these blades their desired state
     std::set<std::string> dropped_blades;  // end their links: they are no longer known
     std::vector<AuditEntry> audit;
     std::vector<protocol::LocalAnswer> local_answers;
@@ -145,7 +147,8 @@ Actions step(State& state, const Event& event);
 // When step() wants a Tick at the latest; nothing: never.
 std::optional<Instant> next_deadline(const State& state);
 
-// ---- questions -------------------------------------------------------------------------------------------------------
+// ---- questions
+// -------------------------------------------------------------------------------------------------------
 
 struct Holder {
     std::string blade;

@@ -15,8 +15,7 @@ bool still_in_the_lun(const State& state, const Lease& lease) {
 
 bool door_locked(const State& state, const Lease& lease) {
     const auto blade = state.blades.find(lease.blade);
-    const auto* slot =
-        blade == state.blades.end() ? nullptr : observed_slot(blade->second.observed, lease.slot);
+    const auto* slot = blade == state.blades.end() ? nullptr : observed_slot(blade->second.observed, lease.slot);
     return slot && slot->host_locked && is_in_its_slot(blade->second.observed, lease);
 }
 
@@ -142,26 +141,28 @@ void Step::expire_sessions() {
     }
     std::vector<LeaseId> ids;
     for (const auto& [id, lease] : state_.leases) {
-        if (!is_local(lease) && (lease.state == LeaseState::held || lease.state == LeaseState::revoking ||
-                                 lease.state == LeaseState::granted) &&
+        if (!is_local(lease) &&
+            (lease.state == LeaseState::held || lease.state == LeaseState::revoking ||
+             lease.state == LeaseState::granted) &&
             !state_.blades.at(lease.blade).live) {
             ids.push_back(id);
         }
     }
     for (const LeaseId id : ids) {
         Lease& lease = state_.leases.at(id);
-        const std::string sentence =
-            fmt::format("{}'s session has expired: what its host had not written is lost, if there was any", lease.blade);
+        const std::string sentence = fmt::format(
+            "{}'s session has expired: what its host had not written is lost, if there was any", lease.blade);
         if (lease.state == LeaseState::revoking) {
             fence(lease, lease.ending, sentence);
             continue;
         }
         // Expiry makes a lease takeable, no more: only somebody who is there and waits ends it.
-        const bool waited_for = std::any_of(state_.leases.begin(), state_.leases.end(), [this, &lease](const auto& entry) {
-            const Lease& other = entry.second;
-            return other.state == LeaseState::waiting && other.drive == lease.drive && other.blade != lease.blade &&
-                   !coexist(other.mode, lease.mode) && state_.blades.at(other.blade).live;
-        });
+        const bool waited_for =
+            std::any_of(state_.leases.begin(), state_.leases.end(), [this, &lease](const auto& entry) {
+                const Lease& other = entry.second;
+                return other.state == LeaseState::waiting && other.drive == lease.drive && other.blade != lease.blade &&
+                       !coexist(other.mode, lease.mode) && state_.blades.at(other.blade).live;
+            });
         if (waited_for) {
             succeed(lease, lease.mode, false);
             fence(lease, Ending::expired, sentence);
@@ -182,20 +183,23 @@ void Step::expire_revocations() {
             continue;
         }
         if (is_local(lease)) {
-            cancel_revocation(lease, fmt::format("{} is still open on the management module itself (drives/{}); close it "
-                                                 "there, or use --force, which ends it at once",
-                                                 lease.drive, lease.drive));
+            cancel_revocation(lease,
+                              fmt::format("{} is still open on the management module itself (drives/{}); close it "
+                                          "there, or use --force, which ends it at once",
+                                          lease.drive, lease.drive));
         } else if (lease.ending == Ending::refreshed) {
             // Readers only: nothing of theirs can be lost, and what they read is out of date.
             fence(lease, Ending::refreshed, "the host kept it, so it was put out by force");
         } else if (door_locked(state_, lease)) {
-            cancel_revocation(lease, fmt::format("{}'s host has locked the door (it is probably mounted there); eject it on "
-                                                 "the host, or use --force, which loses what the host has not written",
-                                                 lease.blade));
+            cancel_revocation(lease,
+                              fmt::format("{}'s host has locked the door (it is probably mounted there); eject it on "
+                                          "the host, or use --force, which loses what the host has not written",
+                                          lease.blade));
         } else if (still_in_the_lun(state_, lease) && state_.blades.at(lease.blade).connected) {
-            cancel_revocation(lease, fmt::format("{} has not put it out in time; ask again, or use --force, which loses "
-                                                 "what its host has not written",
-                                                 lease.blade));
+            cancel_revocation(lease,
+                              fmt::format("{} has not put it out in time; ask again, or use --force, which loses "
+                                          "what its host has not written",
+                                          lease.blade));
         } else if (!lease.drain_owed) {
             // It is out and its drain goes on, or the blade cannot be asked: its report or its session's end decides.
             lease.drain_owed = true;

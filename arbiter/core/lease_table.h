@@ -51,9 +51,9 @@ struct Blade {
     std::uint64_t version = 0;  // of its desired state; rises across terms too
 };
 
-// waiting → granted (epoch stored, the data path has not said that it admitted it) → held → revoking (the blade is asked
-// to put it out) → fencing (the data path is told to end it) → gone. A lease bears one epoch in its life; what is presented
-// again after an end is a new lease, its successor.
+// waiting → granted (epoch stored, the data path has not said that it admitted it) → held → revoking (the blade is
+// asked to put it out) → fencing (the data path is told to end it) → gone. A lease bears one epoch in its life; what is
+// presented again after an end is a new lease, its successor.
 enum class LeaseState { waiting, granted, held, revoking, fencing, gone };
 
 // Why a lease ends.
@@ -112,7 +112,7 @@ struct State {
     std::int64_t first_order = 0;
     // of this run
     Timing timing;
-    bool data_path_online = false;  // it has said hello on the link that is open now
+    bool data_path_online = false;   // it has said hello on the link that is open now
     bool data_path_greeted = false;  // … or on an earlier one
     std::string data_path_boot_id;
     std::uint64_t table_version = 0;
@@ -125,23 +125,31 @@ struct State {
 inline constexpr std::size_t gone_kept = 512;
 
 // Versions start at the term's block, so that an answer to another term's state is never taken for one to this term's.
-inline std::uint64_t first_version(Term term) { return term << 24; }
+inline std::uint64_t first_version(Term term) {
+    return term << 24;
+}
 
 std::string_view to_string(LeaseState state);
 std::string_view to_string(Ending ending);
 std::optional<LeaseState> parse_lease_state(std::string_view text);
 std::optional<Ending> parse_ending(std::string_view text);
 
-inline bool is_local(const Lease& lease) { return lease.blade == "@local"; }
+inline bool is_local(const Lease& lease) {
+    return lease.blade == "@local";
+}
 
 // Granted, held or revoking: the data path admits it or is about to.
 inline bool is_active(const Lease& lease) {
     return lease.state == LeaseState::granted || lease.state == LeaseState::held || lease.state == LeaseState::revoking;
 }
 
-inline bool is_gone(const Lease& lease) { return lease.state == LeaseState::gone; }
+inline bool is_gone(const Lease& lease) {
+    return lease.state == LeaseState::gone;
+}
 
 // May these two be admitted on one drive at once?
-inline bool coexist(Mode one, Mode other) { return one == Mode::read && other == Mode::read; }
+inline bool coexist(Mode one, Mode other) {
+    return one == Mode::read && other == Mode::read;
+}
 
 }  // namespace drivebay::arbiter

@@ -12,13 +12,14 @@ namespace drivebay::arbiter {
 
 struct Step::Plan {
     std::string blade;
-    LeaseId existing = 0;   // has just that access already, or waits for it
-    LeaseId replaced = 0;   // other access, or on its way out: the new lease follows it
-    bool end_first = false; // the replaced one is still to be ended
+    LeaseId existing = 0;    // has just that access already, or waits for it
+    LeaseId replaced = 0;    // other access, or on its way out: the new lease follows it
+    bool end_first = false;  // the replaced one is still to be ended
     SlotChoice slot;
 };
 
-std::optional<Refusal> Step::list_blades(const std::vector<std::string>& named, std::vector<std::string>& blades) const {
+std::optional<Refusal> Step::list_blades(const std::vector<std::string>& named,
+                                         std::vector<std::string>& blades) const {
     for (const std::string& blade : named) {
         if (!state_.blades.contains(blade)) {
             return no_such_blade(state_, blade);
@@ -30,7 +31,8 @@ std::optional<Refusal> Step::list_blades(const std::vector<std::string>& named, 
     return std::nullopt;
 }
 
-std::optional<Refusal> Step::plan(const Present& request, const std::string& blade_name, std::vector<Plan>& plans) const {
+std::optional<Refusal> Step::plan(const Present& request, const std::string& blade_name,
+                                  std::vector<Plan>& plans) const {
     const Drive& drive = state_.drives.at(request.drive);
     const Blade& blade = state_.blades.at(blade_name);
     Plan plan;
@@ -110,7 +112,8 @@ void Step::take_over(Lease& taker, const Present& request) {
         Lease& holder = state_.leases.at(id);
         if (request.policy == Policy::force) {
             fence(holder, Ending::taken,
-                  fmt::format("taken over by force for {}: what its host had not written is lost, or unknown", taker.blade));
+                  fmt::format("taken over by force for {}: what its host had not written is lost, or unknown",
+                              taker.blade));
         } else if (holder.state != LeaseState::revoking) {
             revoke(holder, Ending::taken, deadline, taker.id);
         }
@@ -179,7 +182,8 @@ void Step::handle(const Present& request) {
             changed(old);
             if (old.state == LeaseState::waiting) {
                 inherit(old.id, id);
-                end_waiter(old, Ending::changed, fmt::format("{} access was asked for instead", to_string(request.access)));
+                end_waiter(old, Ending::changed,
+                           fmt::format("{} access was asked for instead", to_string(request.access)));
             } else if (plan.end_first && request.policy == Policy::force) {
                 fence(old, Ending::changed, fmt::format("ended by force for {} access", to_string(request.access)));
             } else if (plan.end_first) {
@@ -233,8 +237,9 @@ void Step::handle(const Withdraw& request) {
             answer = lease->id;
             if (request.force) {
                 fence(*lease, Ending::withdrawn,
-                      lease->mode == Mode::write ? "withdrawn by force: what the host had not written is lost, or unknown"
-                                                 : "withdrawn by force");
+                      lease->mode == Mode::write
+                          ? "withdrawn by force: what the host had not written is lost, or unknown"
+                          : "withdrawn by force");
             } else if (lease->state == LeaseState::revoking) {
                 lease->ending = Ending::withdrawn;
                 lease->successor = 0;

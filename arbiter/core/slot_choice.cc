@@ -10,8 +10,8 @@ bool fits_a_cd(const Drive& drive) {
            drive.size % cdrom_block_size == 0;
 }
 
-// What is, or is going to be, in a slot. A lease in the data path's hands alone (fencing) is out of its slot already, or
-// will be thrown out of it by whatever comes next.
+// What is, or is going to be, in a slot. A lease in the data path's hands alone (fencing) is out of its slot already,
+// or will be thrown out of it by whatever comes next.
 const Lease* occupant(const State& state, const Blade& blade, int slot, const Lease* own) {
     for (const auto& [id, lease] : state.leases) {
         if (lease.blade == blade.name && lease.slot == slot && &lease != own &&
@@ -22,7 +22,9 @@ const Lease* occupant(const State& state, const Blade& blade, int slot, const Le
     return nullptr;
 }
 
-bool kind_fits(const Drive& drive, DriveKind slot) { return slot == DriveKind::disk || fits_a_cd(drive); }
+bool kind_fits(const Drive& drive, DriveKind slot) {
+    return slot == DriveKind::disk || fits_a_cd(drive);
+}
 
 std::string as_disk_notice(const Drive& drive, int slot) {
     return fmt::format("{} is shown as a read-only disk in slot {}, because {}", drive.name, slot,
@@ -30,9 +32,10 @@ std::string as_disk_notice(const Drive& drive, int slot) {
 }
 
 std::string kind_sentence(const Drive& drive, const Blade& blade, int slot) {
-    return fmt::format("{} is a {} and does not fit slot {} of {}, which is a cdrom slot; choose a disk slot, or leave "
-                       "--slot away",
-                       drive.name, to_string(drive.kind), slot, blade.name);
+    return fmt::format(
+        "{} is a {} and does not fit slot {} of {}, which is a cdrom slot; choose a disk slot, or leave "
+        "--slot away",
+        drive.name, to_string(drive.kind), slot, blade.name);
 }
 
 }  // namespace
@@ -68,13 +71,15 @@ std::variant<SlotChoice, Refusal> choose_slot(const State& state, const Drive& d
         return SlotChoice{own->slot, own->notice};
     }
     if (blade.slots.empty()) {
-        return Refusal{409, fmt::format("{} has never connected, so its slots are not known; start drivebay-gadgetd there, "
-                                        "or say which with --slot N",
-                                        blade.name)};
+        return Refusal{409,
+                       fmt::format("{} has never connected, so its slots are not known; start drivebay-gadgetd there, "
+                                   "or say which with --slot N",
+                                   blade.name)};
     }
     for (const bool as_cdrom : {true, false}) {
         for (const auto& [slot, kind] : blade.slots) {
-            if ((kind == DriveKind::cdrom) != as_cdrom || !kind_fits(drive, kind) || occupant(state, blade, slot, own)) {
+            if ((kind == DriveKind::cdrom) != as_cdrom || !kind_fits(drive, kind) ||
+                occupant(state, blade, slot, own)) {
                 continue;
             }
             SlotChoice choice{slot, {}};
@@ -90,8 +95,8 @@ std::variant<SlotChoice, Refusal> choose_slot(const State& state, const Drive& d
         what_is_there += fmt::format("{}slot {} ({}) {}", what_is_there.empty() ? "" : ", ", slot, to_string(kind),
                                      there ? "has " + there->drive : "is free");
     }
-    return Refusal{409, fmt::format("{} has no free slot for {}, a {}: {}; withdraw something from it first", blade.name,
-                                    drive.name, to_string(drive.kind), what_is_there)};
+    return Refusal{409, fmt::format("{} has no free slot for {}, a {}: {}; withdraw something from it first",
+                                    blade.name, drive.name, to_string(drive.kind), what_is_there)};
 }
 
 }  // namespace drivebay::arbiter

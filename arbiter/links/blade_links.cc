@@ -86,8 +86,9 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
     const Actions actions = arbiter_.apply(BladeArrived{hello, fresh_session()});
     greeting_.reset();
     if (actions.refusal) {
-        log::notice("a blade was refused",
-                    {{"blade", hello.blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
+        log::notice(
+            "a blade was refused",
+            {{"blade", hello.blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
         refuse(link, actions.refusal->message);
     }
 }

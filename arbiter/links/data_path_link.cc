@@ -95,23 +95,26 @@ void DataPathLink::left(const std::shared_ptr<rpc::Channel>& channel, const std:
     log::warning("data path disconnected", {{"reason", reason}});
     while (!probes_.empty()) {
         finish(probes_.begin()->first,
-               Error{ENOTCONN, "drivebayfs on the management module went away before it could look at the source; try again"});
+               Error{ENOTCONN,
+                     "drivebayfs on the management module went away before it could look at the source; try again"});
     }
     arbiter_.apply(DataPathLeft{});
 }
 
 void DataPathLink::probe(protocol::Probe probe, Answer answer) {
     if (!current_) {
-        answer(Error{ENOTCONN, "drivebayfs on the management module is not connected to the arbiter, and nobody else can look "
-                               "at the source; start it (mount /srv/drivebay) and try again"});
+        answer(Error{ENOTCONN,
+                     "drivebayfs on the management module is not connected to the arbiter, and nobody else can look "
+                     "at the source; start it (mount /srv/drivebay) and try again"});
         return;
     }
     probe.id = ++last_probe_;
     auto limit = std::make_unique<rpc::Timer>(reactor_);
     limit->set(probe_limit, [this, id = probe.id, source = probe.source] {
-        finish(id, Error{ETIMEDOUT, fmt::format("{} did not answer within 10 s; is its server reachable from the management "
-                                                "module?",
-                                                log::quoted(source))});
+        finish(id, Error{ETIMEDOUT,
+                         fmt::format("{} did not answer within 10 s; is its server reachable from the management "
+                                     "module?",
+                                     log::quoted(source))});
     });
     probes_.emplace(probe.id, Pending{std::move(answer), std::move(limit)});
     current_->send(protocol::encode(probe));

@@ -1,5 +1,5 @@
-// The WebSocket of the management module's drivebayfs (/v1/link/datapath): tables out, what it admits and has fenced in.
-// There is one at a time: two gates could not keep one promise.
+// The WebSocket of the management module's drivebayfs (/v1/link/datapath): tables out, what it admits and has fenced
+// in. There is one at a time: two gates could not keep one promise.
 #pragma once
 
 #include <functional>

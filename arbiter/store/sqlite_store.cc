@@ -15,7 +15,8 @@ CREATE TABLE numbers(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 CREATE TABLE drives(name TEXT PRIMARY KEY, source TEXT NOT NULL, kind TEXT NOT NULL, read_only INTEGER NOT NULL,
     generation INTEGER NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE blades(name TEXT PRIMARY KEY, session TEXT NOT NULL, boot_id TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE slots(blade TEXT NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL, PRIMARY KEY(blade, slot)) WITHOUT ROWID;
+CREATE TABLE slots(blade TEXT NOT NULL, slot INTEGER NOT NULL, kind TEXT NOT NULL,
+    PRIMARY KEY(blade, slot)) WITHOUT ROWID;
 CREATE TABLE epochs(drive TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE leases(id INTEGER PRIMARY KEY, drive TEXT NOT NULL, blade TEXT NOT NULL, mode TEXT NOT NULL,
     slot INTEGER NOT NULL, state TEXT NOT NULL, epoch INTEGER NOT NULL, queue_order INTEGER NOT NULL,
@@ -23,8 +24,12 @@ CREATE TABLE leases(id INTEGER PRIMARY KEY, drive TEXT NOT NULL, blade TEXT NOT 
     taker INTEGER NOT NULL, notice TEXT NOT NULL, outcome TEXT NOT NULL);
 )";
 
-std::int64_t as_number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t as_unsigned(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+std::int64_t as_number(std::uint64_t value) {
+    return static_cast<std::int64_t>(value);
+}
+std::uint64_t as_unsigned(std::int64_t value) {
+    return static_cast<std::uint64_t>(value);
+}
 
 // Runs `row` for each row of `sql`; the first false of it is a row that this version does not understand.
 template <class Row>
@@ -42,9 +47,10 @@ Status each_row(store::Database& database, const std::string& sql, Row row) {
             return success();
         }
         if (!row(*statement)) {
-            return Error{EBADMSG, fmt::format("the arbiter's store has a row that makes no sense ({}: {}); it was left as it "
-                                              "is: put a backup in its place",
-                                              sql, statement->text(0))};
+            return Error{EBADMSG,
+                         fmt::format("the arbiter's store has a row that makes no sense ({}: {}); it was left as it "
+                                     "is: put a backup in its place",
+                                     sql, statement->text(0))};
         }
     }
 }
@@ -61,9 +67,10 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path) 
         return version.error();
     }
     if (*version > schema) {
-        return Error{EPROTO, fmt::format("the store {} was written by a later drivebay (its schema is {}, this program knows "
-                                         "{}); it was left as it is: install that version again",
-                                         path, *version, schema)};
+        return Error{EPROTO,
+                     fmt::format("the store {} was written by a later drivebay (its schema is {}, this program knows "
+                                 "{}); it was left as it is: install that version again",
+                                 path, *version, schema)};
     }
     if (*version == 0) {
         const Status made = database->transaction([&database] {
@@ -118,37 +125,38 @@ Status SqliteStore::load_blades(State& state) {
 }
 
 Status SqliteStore::load_leases(State& state) {
-    return each_row(
-        database_,
-        "SELECT id, drive, blade, mode, slot, state, epoch, queue_order, wanted, seen_loaded, ending, successor, taker, "
-        "notice, outcome FROM leases",
-        [&state](const store::Statement& row) {
-            Lease lease;
-            lease.id = as_unsigned(row.number(0));
-            lease.drive = row.text(1);
-            lease.blade = row.text(2);
-            const auto mode = parse_mode(row.text(3));
-            lease.slot = static_cast<int>(row.number(4));
-            const auto lease_state = parse_lease_state(row.text(5));
-            lease.epoch = as_unsigned(row.number(6));
-            lease.order = row.number(7);
-            lease.wanted = row.number(8) != 0;
-            lease.seen_loaded = row.number(9) != 0;
-            const auto ending = parse_ending(row.text(10));
-            lease.successor = as_unsigned(row.number(11));
-            lease.taker = as_unsigned(row.number(12));
-            lease.notice = row.text(13);
-            lease.outcome = row.text(14);
-            const bool known = state.drives.contains(lease.drive) && (is_local(lease) || state.blades.contains(lease.blade));
-            if (!mode || !lease_state || !ending || !known) {
-                return false;
-            }
-            lease.mode = *mode;
-            lease.state = *lease_state;
-            lease.ending = *ending;
-            state.leases[lease.id] = lease;
-            return true;
-        });
+    return each_row(database_,
+                    "SELECT id, drive, blade, mode, slot, state, epoch, queue_order, wanted, seen_loaded, ending, "
+                    "successor, taker, "
+                    "notice, outcome FROM leases",
+                    [&state](const store::Statement& row) {
+                        Lease lease;
+                        lease.id = as_unsigned(row.number(0));
+                        lease.drive = row.text(1);
+                        lease.blade = row.text(2);
+                        const auto mode = parse_mode(row.text(3));
+                        lease.slot = static_cast<int>(row.number(4));
+                        const auto lease_state = parse_lease_state(row.text(5));
+                        lease.epoch = as_unsigned(row.number(6));
+                        lease.order = row.number(7);
+                        lease.wanted = row.number(8) != 0;
+                        lease.seen_loaded = row.number(9) != 0;
+                        const auto ending = parse_ending(row.text(10));
+                        lease.successor = as_unsigned(row.number(11));
+                        lease.taker = as_unsigned(row.number(12));
+                        lease.notice = row.text(13);
+                        lease.outcome = row.text(14);
+                        const bool known = state.drives.contains(lease.drive) &&
+                                           (is_local(lease) || state.blades.contains(lease.blade));
+                        if (!mode || !lease_state || !ending || !known) {
+                            return false;
+                        }
+                        lease.mode = *mode;
+                        lease.state = *lease_state;
+                        lease.ending = *ending;
+                        state.leases[lease.id] = lease;
+                        return true;
+                    });
 }
 
 Result<State> SqliteStore::load() {
@@ -218,8 +226,8 @@ Status SqliteStore::write_drive(const State& state, const std::string& name) {
         return run("DELETE FROM drives WHERE name = ?", name);
     }
     const Drive& drive = found->second;
-    return run("INSERT OR REPLACE INTO drives VALUES(?, ?, ?, ?, ?, ?)", drive.name, drive.source, to_string(drive.kind),
-               drive.read_only, as_number(drive.generation), as_number(drive.size));
+    return run("INSERT OR REPLACE INTO drives VALUES(?, ?, ?, ?, ?, ?)", drive.name, drive.source,
+               to_string(drive.kind), drive.read_only, as_number(drive.generation), as_number(drive.size));
 }
 
 Status SqliteStore::write_blade(const State& state, const std::string& name) {
@@ -246,9 +254,9 @@ Status SqliteStore::write_lease(const State& state, LeaseId id) {
     }
     const Lease& lease = found->second;
     return run("INSERT OR REPLACE INTO leases VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", as_number(lease.id),
-               lease.drive, lease.blade, to_string(lease.mode), lease.slot, to_string(lease.state), as_number(lease.epoch),
-               lease.order, lease.wanted, lease.seen_loaded, to_string(lease.ending), as_number(lease.successor),
-               as_number(lease.taker), lease.notice, lease.outcome);
+               lease.drive, lease.blade, to_string(lease.mode), lease.slot, to_string(lease.state),
+               as_number(lease.epoch), lease.order, lease.wanted, lease.seen_loaded, to_string(lease.ending),
+               as_number(lease.successor), as_number(lease.taker), lease.notice, lease.outcome);
 }
 
 Status SqliteStore::commit(const State& state, const Changes& changes) {

@@ -98,7 +98,7 @@ public:
     models::DataPath data_path;
     models::BladeModel blade{"blade01", {DriveKind::cdrom, DriveKind::disk}};
     std::string refused;
-    json probe_answer{{"type", "probed"}, {"ok", true},     {"size", 1 << 20}, {"kind", "disk"},
+    json probe_answer{{"type", "probed"},   {"ok", true},   {"size", 1 << 20}, {"kind", "disk"},
                       {"read_only", false}, {"notice", ""}, {"error", ""}};
     TemporaryFolder folder_;
 
@@ -304,7 +304,10 @@ BOOST_FIXTURE_TEST_CASE(a_link_that_speaks_nonsense_is_kept, Served) {
     run([&] {
         link = std::make_unique<rpc::Link>(reactor(), rpc::Endpoint{folder_.path() + "/arbiter.sock", "", 0},
                                            "/v1/link/blade",
-                                           rpc::Link::Callbacks{[&] { link->send({{"type", "renew"}, {"seq", 1}}); }, nullptr,
+                                           rpc::Link::Callbacks{[&] {
+                                                                    link->send({{"type", "renew"}, {"seq", 1}});
+                                                                },
+                                                                nullptr,
                                                                 [&, told = false](const std::string& reason) mutable {
                                                                     if (!std::exchange(told, true)) {
                                                                         closed.set_value(reason);

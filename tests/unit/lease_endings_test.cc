@@ -136,6 +136,30 @@ BOOST_FIXTURE_TEST_CASE(withdraw_of_what_never_got_into_the_slot_waits_for_its_r
     BOOST_TEST((state.leases.at(id).state == LeaseState::gone));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_report_from_before_the_question_is_taken_for_its_answer, World) {
+    add_drive("d");
+    add_blade("a");
+    const auto early = blades.at("a").observed();
+    Present request;
+    request.drive = "d";
+    request.blades = {"a"};
+    request.access = Mode::write;
+    const LeaseId id = step(request).leases.front();
+    data_path.apply(data_path_table(state));
+    step(DataPathReported{data_path.observed()});
+    blades.at("a").apply(desired_state(state, "a"));
+    // Loaded by now, but that report is still under way when the withdrawal comes.
+    Withdraw withdrawal;
+    withdrawal.drive = "d";
+    withdrawal.blades = {"a"};
+    step(withdrawal);
+    step(BladeReported{"a", early});
+    BOOST_TEST((state.leases.at(id).state == LeaseState::revoking));
+    settle();
+    BOOST_TEST((state.leases.at(id).state == LeaseState::gone));
+    BOOST_TEST(state.leases.at(id).outcome.find("all that was written is on the drive") != std::string::npos);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_medium_put_out_but_not_drained_keeps_its_lease_for_ever, Contended) {
     Withdraw request;
     request.drive = "d";

@@ -1,5 +1,5 @@
-// Models of the lease core's counterparts, for its tests: a data path and blades that keep doc/PROTOCOL.md to the letter and
-// complain aloud where the core would make them break a promise.
+// Models of the lease core's counterparts, for its tests: a data path and blades that keep doc/PROTOCOL.md to the
+// letter and complain aloud where the core would make them break a promise.
 #pragma once
 
 #include <map>
@@ -72,8 +72,9 @@ public:
         observed.version = version_;
         for (const auto& [name, generation] : generations_) {
             const bool is_failed = failed.contains(name);
-            observed.drives.push_back({name, generation, is_failed ? protocol::DriveState::failed : protocol::DriveState::ready,
-                                       1 << 20, 512, is_failed ? "its disk is broken" : ""});
+            observed.drives.push_back({name, generation,
+                                       is_failed ? protocol::DriveState::failed : protocol::DriveState::ready, 1 << 20,
+                                       512, is_failed ? "its disk is broken" : ""});
         }
         observed.admitted.assign(admitted.begin(), admitted.end());
         observed.fenced = fenced_;
@@ -125,7 +126,8 @@ public:
         }
         for (auto& [number, slot] : slots) {
             const auto wish = wanted.find(number);
-            const bool same = wish != wanted.end() && wish->second.drive == slot.drive && wish->second.epoch == slot.epoch;
+            const bool same =
+                wish != wanted.end() && wish->second.drive == slot.drive && wish->second.epoch == slot.epoch;
             if (!slot.drive.empty() && (!same || (wish->second.eject && !slot.host_locked))) {
                 put_out(slot, false);
             }

@@ -1,6 +1,6 @@
-// The lease core against models of its counterparts over links that lose, repeat and reorder, with restarts of everything
-// and an operator who wants all sorts of things. A failure prints the seed; LEASE_SEED=n runs that one alone,
-// LEASE_SEEDS=n more of them.
+// The lease core against models of its counterparts over links that lose, repeat and reorder, with restarts of
+// everything and an operator who wants all sorts of things. A failure prints the seed; LEASE_SEED=n runs that one
+// alone, LEASE_SEEDS=n more of them.
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
@@ -160,8 +160,8 @@ private:
     void trace(const AuditEntry& entry) const {
         if (std::getenv("LEASE_TRACE")) {
             BOOST_TEST_MESSAGE(std::chrono::duration_cast<std::chrono::milliseconds>(now_.time_since_epoch()).count()
-                               << " " << entry.event << " lease " << entry.lease << " " << entry.drive << " " << entry.blade
-                               << " " << entry.mode << " epoch " << entry.epoch << " " << entry.detail);
+                               << " " << entry.event << " lease " << entry.lease << " " << entry.drive << " "
+                               << entry.blade << " " << entry.mode << " epoch " << entry.epoch << " " << entry.detail);
         }
     }
 
@@ -194,8 +194,9 @@ private:
             deliver(desired_[name],
                     [this, &name](const protocol::Desired& desired) { blades_.at(name).apply(desired); });
             observed_[name].push_back(blades_.at(name).observed());
-            deliver(observed_[name],
-                    [this, &name](const protocol::BladeObserved& observed) { step(BladeReported{name, observed}); });
+            deliver(observed_[name], [this, &name](const protocol::BladeObserved& observed) {
+                step(BladeReported{name, observed});
+            });
         }
         if (!faults_) {
             // Nothing is lost any more, so what queued up in the storm is worth nothing against the whole states.
@@ -287,50 +288,50 @@ private:
         const std::string& name = one_of(blade_names);
         auto& blade = blades_.at(name);
         switch (below(24)) {
-        case 0: reconnect(name); break;
-        case 1:
-            connected_.erase(name);
-            step(BladeLeft{name});
-            break;
-        case 2:
-            if (chance(30)) {
-                blade.reboot();
-                reconnect(name);
-            }
-            break;
-        case 3: reconnect_data_path(); break;
-        case 4:
-            if (chance(30)) {
-                data_path_connected_ = false;
-                step(DataPathLeft{});
-            }
-            break;
-        case 5:
-            if (chance(20)) {
-                restart_arbiter();
-            }
-            break;
-        case 6:
-        case 7:
-        case 8: present(); break;
-        case 9: withdraw(); break;
-        case 10: blade.host_ejects(static_cast<int>(below(2))); break;
-        case 11: blade.slots.at(static_cast<int>(below(2))).host_locked = chance(50); break;
-        case 12: data_path_.stuck = chance(30); break;
-        case 13: use_locally(); break;
-        case 14: step(RefreshDrive{one_of(drive_names)}); break;
-        case 15: step(LeaveQueue{state_.last_lease}); break;
-        case 16: blade.drain = static_cast<protocol::Outcome>(below(3)); break;
-        case 17:
-            if (chance(30)) {
-                data_path_.failed.insert(one_of(drive_names));
-            } else {
-                data_path_.failed.clear();
-            }
-            break;
-        case 18: blade.refuses_media = chance(20); break;
-        case 19: now_ += chance(20) ? 12s : 1s; break;
-        default: exchange(); break;
+            case 0: reconnect(name); break;
+            case 1:
+                connected_.erase(name);
+                step(BladeLeft{name});
+                break;
+            case 2:
+                if (chance(30)) {
+                    blade.reboot();
+                    reconnect(name);
+                }
+                break;
+            case 3: reconnect_data_path(); break;
+            case 4:
+                if (chance(30)) {
+                    data_path_connected_ = false;
+                    step(DataPathLeft{});
+                }
+                break;
+            case 5:
+                if (chance(20)) {
+                    restart_arbiter();
+                }
+                break;
+            case 6:
+            case 7:
+            case 8: present(); break;
+            case 9: withdraw(); break;
+            case 10: blade.host_ejects(static_cast<int>(below(2))); break;
+            case 11: blade.slots.at(static_cast<int>(below(2))).host_locked = chance(50); break;
+            case 12: data_path_.stuck = chance(30); break;
+            case 13: use_locally(); break;
+            case 14: step(RefreshDrive{one_of(drive_names)}); break;
+            case 15: step(LeaveQueue{state_.last_lease}); break;
+            case 16: blade.drain = static_cast<protocol::Outcome>(below(3)); break;
+            case 17:
+                if (chance(30)) {
+                    data_path_.failed.insert(one_of(drive_names));
+                } else {
+                    data_path_.failed.clear();
+                }
+                break;
+            case 18: blade.refuses_media = chance(20); break;
+            case 19: now_ += chance(20) ? 12s : 1s; break;
+            default: exchange(); break;
         }
         for (const std::string& alive : blade_names) {
             if (connected_.contains(alive) && chance(70)) {

@@ -33,7 +33,9 @@ std::string refusal(const Actions& actions, int status) {
     return actions.refusal->message;
 }
 
-bool says(const std::string& sentence, const std::string& part) { return sentence.find(part) != std::string::npos; }
+bool says(const std::string& sentence, const std::string& part) {
+    return sentence.find(part) != std::string::npos;
+}
 
 }  // namespace
 

@@ -303,6 +303,33 @@ BOOST_AUTO_TEST_CASE(an_old_epoch_writes_after_its_fence_or_after_a_restart) {
     BOOST_TEST((refused.admitted == std::vector<Admission>{write8}));
 }
 
+BOOST_AUTO_TEST_CASE(a_clean_stop_tells_a_client_that_its_epoch_is_over) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    std::optional<Running> running(std::in_place, bench.folder.path());
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    admitted(arbiter, write7);
+    const Client client = connected(*running, "blade01/disk@7#1");
+    BOOST_REQUIRE(client);
+    std::promise<void> reads;
+    int error = 0;
+    std::thread reader([&] {
+        std::vector<char> data(65536);
+        int done = 0;
+        while (nbd_pread(client.get(), data.data(), data.size(), 0, 0) == 0) {
+            if (++done == 10) {
+                reads.set_value();
+            }
+        }
+        error = nbd_get_errno();
+    });
+    reads.get_future().wait();
+    running.reset();
+    reader.join();
+    BOOST_TEST(error != ESHUTDOWN);
+}
+
 BOOST_AUTO_TEST_CASE(a_refresh_keeps_the_old_size_or_tears_the_drive_from_its_user) {
     Bench bench;
     ArbiterDouble arbiter(bench.socket());

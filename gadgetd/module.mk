@@ -19,6 +19,7 @@ gadgetd_TESTS := \
 	tests/unit/drain_client_test.cc \
 	tests/unit/gadget_planner_test.cc \
 	tests/unit/gadget_tree_test.cc \
+	tests/unit/gadgetd_settings_test.cc \
 	tests/unit/lun_test.cc \
 	tests/unit/slot_journal_test.cc \
 	tests/unit/slot_worker_test.cc

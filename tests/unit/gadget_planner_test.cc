@@ -239,6 +239,18 @@ BOOST_AUTO_TEST_CASE(the_release_is_not_told_before_drivebayfs_has_drained) {
     BOOST_CHECK_EQUAL(blade.slot().last->outcome, Outcome::lost);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_being_drained_in_one_slot_is_not_inserted_in_another) {
+    Blade blade({DriveKind::disk, DriveKind::disk});
+    blade.feed(Tick{});
+    blade.desire({want(0, "scratch", 7)});
+    blade.drain = {Kind::busy, Outcome::unknown, ""};
+    blade.desire({want(1, "scratch", 7)});
+    blade.pass(5s);
+    BOOST_CHECK_EQUAL(blade.slot(1).state, SlotState::empty);
+    blade.desire({want(1, "scratch", 8)});
+    BOOST_CHECK_EQUAL(blade.slot(1).state, SlotState::loaded);
+}
+
 BOOST_AUTO_TEST_CASE(a_drain_that_never_ends_is_told_as_unknown_at_its_limit) {
     Blade blade = loaded_blade();
     blade.drain = {Kind::busy, Outcome::unknown, "a handle is open"};

@@ -93,7 +93,7 @@ private:
     void record(int id, SlotPlan& slot, Phase phase, const Medium& medium = {}, bool by_host = false);
     void fail(SlotPlan& slot, const Error& failure);
     void settle(SlotPlan& slot);
-    bool released(const std::string& drive, Epoch epoch) const;
+    bool spent(const std::string& drive, Epoch epoch) const;
     void plan_slot(int id, SlotPlan& slot);
     void plan_occupied(int id, SlotPlan& slot);
     void plan_empty(int id, SlotPlan& slot);
@@ -356,11 +356,12 @@ void Step::settle(SlotPlan& slot) {
     slot.not_before = std::min(slot.not_before, now_);
 }
 
-bool Step::released(const std::string& drive, Epoch epoch) const {
+// Released, on its way to that, or in a slot: such an epoch is not for an empty slot.
+bool Step::spent(const std::string& drive, Epoch epoch) const {
+    auto is_it = [&](const auto& medium) { return medium && medium->drive == drive && medium->epoch >= epoch; };
     return std::any_of(plan_.slots.begin(), plan_.slots.end(), [&](const auto& entry) {
         const SlotPlan& slot = entry.second;
-        return (slot.last && slot.last->drive == drive && slot.last->epoch >= epoch) ||
-               (slot.leaving && slot.leaving->drive == drive && slot.leaving->epoch >= epoch);
+        return is_it(slot.last) || is_it(slot.leaving) || is_it(slot.medium) || is_it(slot.inserting);
     });
 }
 
@@ -431,7 +432,7 @@ void Step::plan_occupied(int id, SlotPlan& slot) {
 }
 
 void Step::plan_empty(int id, SlotPlan& slot) {
-    if (!slot.wanted || released(slot.wanted->drive, slot.wanted->epoch)) {
+    if (!slot.wanted || spent(slot.wanted->drive, slot.wanted->epoch)) {
         if (slot.failure.code != 0) {
             settle(slot);
         }
@@ -460,7 +461,7 @@ void Step::plan_empty(int id, SlotPlan& slot) {
 }
 
 void Step::plan_missing(int id, SlotPlan& slot) {
-    if (slot.wanted->eject && !released(slot.wanted->drive, slot.wanted->epoch)) {
+    if (slot.wanted->eject && !spent(slot.wanted->drive, slot.wanted->epoch)) {
         leave(id, slot, Medium{slot.wanted->drive, slot.wanted->epoch, ""}, false);
         plan_slot(id, slot);
     }

@@ -14,20 +14,22 @@ PROGRAMS := drivebayfs drivebay-arbiterd drivebay-gadgetd drivebay
 ROOMS := lib fusefs arbiter gadgetd cli
 
 CXX ?= g++
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
 PACKAGES := fuse3 libnbd libconfig++ sqlite3 fmt
-variant_release :=
-variant_debug := -O0
-variant_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-variant_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+variant_release := -g1
+variant_debug := -O0 -g
+variant_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+variant_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 ifeq ($(filter $(VARIANT),release debug asan tsan),)
 $(error VARIANT is release, debug, asan or tsan, not '$(VARIANT)')
 endif
 
-COMPILE_FLAGS = -std=c++20 $(WARNINGS) -I. -DDRIVEBAY_VERSION='"$(VERSION)"' \
+COMPILE_FLAGS := -std=c++20 $(WARNINGS) -I. -DDRIVEBAY_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CXXFLAGS) $(variant_$(VARIANT))
-LINK_LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -laio -lpthread
+LINK_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -laio -lpthread
+# A test's own code is compiled about as often as it runs.
+TEST_FLAGS := $(if $(filter release,$(VARIANT)),-O0)
 
 include $(wildcard $(addsuffix /module.mk,$(ROOMS)))
 
@@ -72,7 +74,7 @@ $(BUILD)/unit-tests: $(call objects,$(TESTS) $(filter-out $(lib_SOURCES),$(SOURC
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags
 	$(say) CXX $<
 	@mkdir -p $(@D)
-	$(quiet)$(CXX) $(COMPILE_FLAGS) -MMD -MP -c -o $@ $<
+	$(quiet)$(CXX) $(COMPILE_FLAGS) $(if $(filter tests/%,$<),$(TEST_FLAGS)) -MMD -MP -c -o $@ $<
 
 # Rebuilt when the flags or the compiler change, and only then.
 $(BUILD)/flags: FORCE

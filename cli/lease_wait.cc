@@ -63,16 +63,20 @@ std::string id_of(const json& lease) {
 
 std::string behind_whom(const json& lease) {
     const auto behind = lease.find("behind");
-    if (behind == lease.end() || !behind->is_array() || behind->empty()) {
+    if (behind == lease.end() || !behind->is_array()) {
         return "";
     }
+    std::vector<std::string> holders;
+    for (const json& holder : *behind) {
+        // Its own former access is on its way out already.
+        if (const std::string blade = text_of(holder, "blade"); blade != text_of(lease, "blade")) {
+            holders.push_back(fmt::format("{} ({})", blade == local_blade ? "the management module itself" : blade,
+                                          text_of(holder, "mode")));
+        }
+    }
     std::string list;
-    for (std::size_t i = 0; i < behind->size(); ++i) {
-        const json& holder = (*behind)[i];
-        list += i == 0 ? "" : i + 1 == behind->size() ? " and " : ", ";
-        const std::string blade = text_of(holder, "blade");
-        list += fmt::format("{} ({})", blade == local_blade ? "the management module itself" : blade,
-                            text_of(holder, "mode"));
+    for (std::size_t i = 0; i < holders.size(); ++i) {
+        list += (i == 0 ? "" : i + 1 == holders.size() ? " and " : ", ") + holders[i];
     }
     return list;
 }

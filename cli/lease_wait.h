@@ -34,7 +34,7 @@ Verdict judge_presented(const nlohmann::json& lease, const nlohmann::json& blade
 // The same as the answer to `withdraw`.
 Verdict judge_withdrawn(const nlohmann::json& lease);
 
-// "blade01 (write)", or "blade01 (write) and blade03 (read)"; empty if nobody is before it.
+// "blade01 (write)", or "blade01 (write) and blade03 (read)"; empty if nobody else is before it.
 std::string behind_whom(const nlohmann::json& lease);
 
 // The text of a field, or nothing where it is missing or no text.

@@ -147,7 +147,7 @@ CONFIG
 # start_double NAME [SLOT_KINDS]: gadgetd's double over the blade's mount; its control socket is /run/drivebay/NAME.ctl
 start_double() {
     local name=$1 kinds=${2:-cdrom,disk,disk,disk}
-    status_is "'$name' in blades" || expect 0 "" drivebay blade add "$name"
+    status_is "'$name' in blades" >/dev/null || expect 0 "" drivebay blade add "$name"
     start "$name-double" "$python" "$here/blade_double.py" --blade "$name" --slots "$kinds" \
         --mount "/srv/$name" --drain "/run/drivebay/$name.sock" --control "/run/drivebay/$name.ctl" \
         --arbiter 127.0.0.1:4740 --session "$work/$name-session"

@@ -58,6 +58,14 @@ BOOST_AUTO_TEST_CASE(who_is_before_a_waiter_is_not_told) {
     BOOST_TEST(behind_whom(more) == "blade01 (write), blade03 (read) and blade04 (read)");
 }
 
+BOOST_AUTO_TEST_CASE(a_blade_that_asks_for_more_access_is_told_to_wait_for_itself) {
+    json upgrade = behind_blade01();
+    upgrade["blade"] = "blade01";
+    BOOST_CHECK(judge_presented(upgrade, nullptr).progress == Progress::pending);
+    upgrade["behind"].push_back({{"blade", "blade03"}, {"mode", "read"}, {"epoch", 2}});
+    BOOST_TEST(judge_presented(upgrade, nullptr).sentence == "scratch for blade01 waits behind blade03 (read)");
+}
+
 BOOST_AUTO_TEST_CASE(present_waits_for_a_blade_that_is_switched_off) {
     const Verdict offline = judge_presented(lease("held"), blade(false, "empty", ""));
     BOOST_CHECK(offline.progress == Progress::offline);

@@ -464,6 +464,25 @@ BOOST_AUTO_TEST_CASE(a_client_that_goes_anywhere_takes_the_server_with_it) {
     bench.until([&] { return bench.drive.submitted() > 0; });
 }
 
+// The order of a withdrawal: the client hangs up and the epoch ends in one and the same round of the loop.
+BOOST_AUTO_TEST_CASE(an_epoch_that_ends_with_its_client_leaves_a_timer_of_a_destroyed_connection) {
+    Bench bench;
+    const auto view = bench.on_loop([&] { return bench.shelf.admit("blade02", Mode::read, 8); });
+    auto leaving = std::make_unique<RawClient>(bench);
+    leaving->begin("blade02/x");
+    std::promise<void> past_farewell;
+    bench.on_loop([&] {
+        // From a timer: epoll hands events out in the order in which they came, and keeps what it has just handed out.
+        bench.loop.call_after(1ms, [&] {
+            leaving.reset();
+            bench.loop.post([&] { view->end([] {}); });
+        });
+        bench.loop.call_after(400ms, [&] { past_farewell.set_value(); });
+    });
+    past_farewell.get_future().wait();
+    BOOST_TEST(nbd_pread(connected(bench, "blade01/x").get(), std::vector<char>(512).data(), 512, 0, 0) == 0);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay::nbd

@@ -58,7 +58,9 @@ Json report_slot(const State& state, const Blade& blade, int slot, DriveKind kin
 
 nlohmann::ordered_json report_drive(const State& state, const Drive& drive) {
     const std::string hindered = hindrance(state, drive.name);
-    const bool failed = drive.observed && drive.observed->state == protocol::DriveState::failed;
+    // What was seen of it before a refresh no longer counts.
+    const bool current = drive.observed && drive.observed->generation == drive.generation;
+    const bool failed = current && drive.observed->state == protocol::DriveState::failed;
     Json json;
     json["name"] = drive.name;
     json["source"] = drive.source;
@@ -66,7 +68,7 @@ nlohmann::ordered_json report_drive(const State& state, const Drive& drive) {
     json["size"] = drive.size;
     json["state"] = !state.data_path_online ? "offline"
                     : failed                ? "failed"
-                    : !drive.observed       ? "opening"
+                    : !current              ? "opening"
                     : hindered.empty()      ? "ready"
                                             : "opening";
     json["read_only"] = drive.read_only;

@@ -156,7 +156,8 @@ struct Holder {
     Epoch epoch = 0;
 };
 
-// Whom a waiting lease waits for: holders first, then those before it in the queue. Empty for any other.
+// Whom a waiting lease waits for: holders first, then those before it in the queue. Empty for any other. Its own
+// blade's former lease is not among them: it ends for this one's sake, and nobody has to be waited for.
 std::vector<Holder> behind(const State& state, const Lease& lease);
 
 // Why a drive can be granted to nobody just now, whoever asks; empty: it can.

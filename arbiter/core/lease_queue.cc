@@ -53,7 +53,7 @@ std::vector<Holder> behind(const State& state, const Lease& waiter) {
     }
     std::vector<const Lease*> earlier;
     for (const auto& [id, other] : state.leases) {
-        if (other.drive != waiter.drive || other.id == waiter.id || compatible(waiter, other)) {
+        if (other.drive != waiter.drive || other.blade == waiter.blade || coexist(waiter.mode, other.mode)) {
             continue;
         }
         if (is_active(other) || other.state == LeaseState::fencing) {
@@ -63,7 +63,7 @@ std::vector<Holder> behind(const State& state, const Lease& waiter) {
         }
     }
     for (const auto& [order, mode] : state.strays) {
-        if (order.drive == waiter.drive && (order.blade == waiter.blade || !coexist(mode, waiter.mode))) {
+        if (order.drive == waiter.drive && order.blade != waiter.blade && !coexist(mode, waiter.mode)) {
             holders.push_back({order.blade, mode, order.epoch});
         }
     }

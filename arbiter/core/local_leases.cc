@@ -29,6 +29,10 @@ void Step::handle(const LocalAcquired& acquired) {
     } else if (own && is_active(*own) && (own->mode == Mode::write || own->mode == request.mode)) {
         answer.granted = true;
         answer.epoch = own->epoch;
+    } else if (own) {
+        answer.error =
+            fmt::format("drive {} is open for {} on the management module already, or is just being closed there",
+                        request.drive, own->mode == Mode::read ? "reading" : "writing");
     } else if (const std::string hindered = hindrance(state_, request.drive); !hindered.empty()) {
         answer.error = hindered;
     } else if (const auto holders = behind(state_, wish); !holders.empty()) {

@@ -86,9 +86,7 @@ std::optional<Refusal> Step::refuse_to_wait(const Present& request, const std::v
             wish.mode = request.access;
             wish.order = state_.last_order + 1;
         }
-        std::vector<Holder> holders = behind(state_, wish);
-        // Its own lease of other access is no obstacle: it is given up for this one.
-        std::erase_if(holders, [&plan](const Holder& holder) { return plan.end_first && holder.blade == plan.blade; });
+        const std::vector<Holder> holders = behind(state_, wish);
         if (!holders.empty()) {
             return Refusal{409, fmt::format("{} is in use by {}; without --no-queue {} waits for it", request.drive,
                                             name_holders(holders), plan.blade)};

@@ -271,6 +271,12 @@ BOOST_FIXTURE_TEST_CASE(a_repeated_local_acquire_gets_a_second_epoch, World) {
     BOOST_TEST(acquire(*this, Mode::read).epoch == first);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_local_reader_becomes_a_writer_beside_itself, World) {
+    add_drive("d");
+    BOOST_TEST(acquire(*this, Mode::read).granted);
+    BOOST_TEST(!acquire(*this, Mode::write).granted);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_local_lease_outlives_the_data_path_that_held_it, World) {
     add_drive("d");
     add_blade("a");

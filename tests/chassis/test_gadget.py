@@ -59,7 +59,7 @@ class Blade:
         slots = json.loads(text)["slots"] if text else []
         return next((slot for slot in slots if slot["slot"] == number), {})
 
-    def wait_slot(self, number, limit=10, **wanted):
+    def wait_slot(self, number, limit=20, **wanted):
         def holds():
             seen = self.slot(number)
             return seen if all(seen.get(key) == value for key, value in wanted.items()) else None
@@ -72,12 +72,12 @@ class Blade:
         """What the host sees, once it sees `count` drives."""
         return self.machine.wait_until(
             lambda: usb_gadget.host_devices(self.machine)
-            if len(usb_gadget.host_devices(self.machine)) == count else None, 15, f"{count} drives on the host")
+            if len(usb_gadget.host_devices(self.machine)) == count else None, 30, f"{count} drives on the host")
 
     def host_sum(self, path):
         return self.run(f"dd if={path} bs=64k iflag=direct status=none | sha256sum").out.split()[0]
 
-    def host_size(self, name, size, limit=10):
+    def host_size(self, name, size, limit=20):
         """Waits until the host has noticed a medium of that size. Without udev nobody opens the drive
         by himself, and the kernel reads the size of a new medium at the next open."""
         self.machine.wait_until(f"test $(/sbin/blockdev --getsize64 /dev/{name}) = {size}", limit,

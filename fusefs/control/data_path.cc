@@ -46,7 +46,10 @@ void flush(std::shared_ptr<AdmittedView> view, std::function<void(int)> callback
 
 struct DataPath::Impl final : LocalLeases, DrainSource {
     Impl(EventLoop& the_loop, rpc::Reactor& the_reactor, DataPathSettings the_settings)
-        : loop(the_loop), reactor(the_reactor), settings(std::move(the_settings)), queue(loop), workers(loop, "worker", worker_threads) {}
+        : loop(the_loop),
+          reactor(the_reactor),
+          settings(std::move(the_settings)),
+          workers(loop, "worker", worker_threads) {}
 
     EventLoop& loop;
     rpc::Reactor& reactor;
@@ -54,7 +57,6 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
     const std::string boot_id = kernel_boot_id();
 
     BufferPool buffers;
-    AioQueue queue;
     std::unique_ptr<TableKeeper> keeper;  // the reactor's; everything else is the loop's
     std::unique_ptr<ServedDrives> drives;
     std::unique_ptr<ManagementCatalogue> catalogue;
@@ -91,7 +93,7 @@ Status DataPath::Impl::start() {
     served.fenced = [this](const protocol::Fenced& fenced) {
         reactor.post([this, fenced] { keeper->fenced(fenced); });
     };
-    drives = std::make_unique<ServedDrives>(AioResources{loop, queue, workers, buffers}, std::move(served));
+    drives = std::make_unique<ServedDrives>(AioResources{loop, workers, buffers}, std::move(served));
     catalogue = std::make_unique<ManagementCatalogue>(*drives, *this);
 
     TableKeeper::Callbacks callbacks;

@@ -11,6 +11,13 @@
 
 namespace drivebay {
 
+namespace {
+
+// Of one drive, begun as they are needed: for what libaio cannot do, and for all of it in the page cache.
+constexpr std::size_t io_threads = 8;
+
+}  // namespace
+
 // One request on its way. Kept for the next one, never freed while the drive lives.
 struct AioDrive::Task {
     explicit Task(AioDrive& owner) : drive(owner) {
@@ -32,13 +39,15 @@ struct AioDrive::Task {
     std::size_t moved = 0;
 };
 
-AioDrive::AioDrive(AioResources resources, OpenedFile file)
+AioDrive::AioDrive(AioResources resources, std::unique_ptr<AioQueue> queue, OpenedFile file)
     : resources_(resources),
+      queue_(std::move(queue)),
       path_(std::move(file.path)),
       geometry_(file.geometry),
       direct_(file.direct),
       alignment_(file.alignment),
-      fd_(std::move(file.fd)) {
+      fd_(std::move(file.fd)),
+      workers_(resources.loop, "drive-io", io_threads) {
     file_.fd = fd_.get();
     file_.is_block_device = file.is_block_device;
     file_.direct = file.direct;
@@ -163,7 +172,7 @@ void AioDrive::continue_transfer(Task& task) {
         Task& finished = *static_cast<Task*>(operation.context);
         finished.drive.transferred(finished, result);
     };
-    resources_.queue.submit(task.operation);
+    queue_->submit(task.operation);
 }
 
 void AioDrive::transferred(Task& task, long result) {
@@ -211,7 +220,7 @@ void AioDrive::start_flush(Task& task) {
         }
         drive.finish(finished, result < 0 ? static_cast<int>(-result) : 0);
     };
-    resources_.queue.submit(task.operation);
+    queue_->submit(task.operation);
 }
 
 void AioDrive::run_on_worker(Task& task) {
@@ -231,7 +240,7 @@ void AioDrive::run_on_worker(Task& task) {
         }
         return EINVAL;
     };
-    resources_.workers.compute(work, [this, &task](int error) {
+    workers_.compute(work, [this, &task](int error) {
         if (error != 0 && (task.request->operation == IoOperation::flush || (task.request->fua && error == EIO))) {
             note_failed_flush(error);
         }

@@ -24,8 +24,7 @@ namespace drivebay {
 // What several drives of a loop share; outlives them.
 struct AioResources {
     EventLoop& loop;
-    AioQueue& queue;
-    WorkerPool& workers;
+    WorkerPool& workers;  // for opening and closing; a drive's own I/O has threads of its own
     BufferPool& buffers;
 };
 
@@ -41,7 +40,7 @@ struct OpenedFile {
 
 class AioDrive final : public Drive {
 public:
-    AioDrive(AioResources resources, OpenedFile file);
+    AioDrive(AioResources resources, std::unique_ptr<AioQueue> queue, OpenedFile file);
     // Only after close() has called back, or with nothing ever submitted.
     ~AioDrive() override;
 
@@ -68,6 +67,7 @@ private:
     bool aligned(std::uint64_t value) const { return value % alignment_ == 0; }
 
     AioResources resources_;
+    const std::unique_ptr<AioQueue> queue_;
     const std::string path_;
     const DriveGeometry geometry_;
     const bool direct_;
@@ -83,6 +83,7 @@ private:
     std::uint64_t in_flight_ = 0;
     std::function<void()> closed_;  // set: no more submissions
     bool close_due_ = false;
+    WorkerPool workers_;  // last: its threads end while what they work on is there
 };
 
 }  // namespace drivebay

@@ -6,21 +6,29 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
+#include <utility>
 
 namespace drivebay {
 
 using namespace std::chrono_literals;
 
-AioQueue::AioQueue(EventLoop& loop, int depth) : loop_(loop), depth_(depth), events_(256) {
-    if (const int error = io_setup(depth, &context_); error != 0) {
-        throw std::system_error(-error, std::generic_category(), "io_setup");
-    }
-    completed_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!completed_) {
-        throw std::system_error(errno, std::generic_category(), "eventfd");
-    }
+AioQueue::AioQueue(EventLoop& loop, int depth, io_context_t context, UniqueFd completed)
+    : loop_(loop), depth_(depth), context_(context), completed_(std::move(completed)), events_(128) {
     loop_.add(completed_.get(), EPOLLIN, [this](std::uint32_t) { reap(); });
+}
+
+Result<std::unique_ptr<AioQueue>> AioQueue::create(EventLoop& loop, int depth) {
+    UniqueFd completed(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!completed) {
+        return system_error(errno, "no descriptor for a drive's completions");
+    }
+    io_context_t context = nullptr;
+    if (const int error = io_setup(depth, &context); error != 0) {
+        return system_error(-error, error == -EAGAIN ? "no more asynchronous requests for one more drive (raise the "
+                                                       "kernel's fs.aio-max-nr with sysctl)"
+                                                     : "no asynchronous I/O for a drive");
+    }
+    return std::unique_ptr<AioQueue>(new AioQueue(loop, depth, context, std::move(completed)));
 }
 
 AioQueue::~AioQueue() {

@@ -1,14 +1,17 @@
-// One Linux AIO context for a loop: submissions are gathered and go to the kernel in one io_submit(2) at the end of the
-// round; completions come by eventfd. Loop thread only.
+// One Linux AIO context: submissions are gathered and go to the kernel in one io_submit(2) at the end of the round;
+// completions come by eventfd. A drive has one of its own, so that the requests of a stuck one take no other's places.
+// Loop thread only.
 #pragma once
 
 #include <libaio.h>
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "fusefs/loop/event_loop.h"
 #include "lib/base/fd.h"
+#include "lib/base/result.h"
 
 namespace drivebay {
 
@@ -23,8 +26,8 @@ struct AioOperation {
 
 class AioQueue {
 public:
-    // Throws std::system_error if the kernel has no more AIO contexts (fs.aio-max-nr).
-    explicit AioQueue(EventLoop& loop, int depth = 1024);
+    // At most `depth` requests are at the kernel at a time. EAGAIN: it has no more of them to give (fs.aio-max-nr).
+    static Result<std::unique_ptr<AioQueue>> create(EventLoop& loop, int depth = 256);
     // Waits in the kernel for what is still in flight; no `done` is called any more.
     ~AioQueue();
     AioQueue(const AioQueue&) = delete;
@@ -33,14 +36,15 @@ public:
     void submit(AioOperation& operation);
 
 private:
+    AioQueue(EventLoop& loop, int depth, io_context_t context, UniqueFd completed);
     void flush();
     void schedule_flush();
     void reap();
 
     EventLoop& loop_;
     const int depth_;
-    io_context_t context_ = nullptr;
-    UniqueFd completed_;
+    const io_context_t context_;
+    const UniqueFd completed_;
     std::vector<iocb*> waiting_;
     std::vector<io_event> events_;
     int in_flight_ = 0;

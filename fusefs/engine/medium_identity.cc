@@ -72,9 +72,11 @@ std::optional<dev_t> device_in(const fs::path& path) {
     return makedev(major_number, minor_number);
 }
 
-void add_file(const struct stat& facts, MediumIdentity& identity) {
+void add_file(const struct stat& facts, std::uint64_t begin, std::uint64_t end, MediumIdentity& identity) {
     MediumPart part;
     part.kind = MediumPart::Kind::file;
+    part.begin = begin;
+    part.end = end;
     part.device = facts.st_dev;
     part.inode = facts.st_ino;
     identity.parts.push_back(part);
@@ -86,7 +88,6 @@ void add_device(const fs::path& folder, dev_t device, bool backing, int depth, M
     part.kind = MediumPart::Kind::disk;
     part.backing = backing;
     part.device = device;
-    part.end = UINT64_MAX;
     fs::path disk = folder;
     if (fs::exists(folder / "partition")) {
         disk = folder.parent_path();
@@ -99,7 +100,8 @@ void add_device(const fs::path& folder, dev_t device, bool backing, int depth, M
     if (const std::string file = first_line(disk / "loop" / "backing_file"); !file.empty()) {
         struct stat facts{};
         if (stat(file.c_str(), &facts) == 0) {
-            add_file(facts, identity);
+            const std::uint64_t shift = number_in(disk / "loop" / "offset").value_or(0) / 512;
+            add_file(facts, shift + part.begin, part.end == UINT64_MAX ? part.end : shift + part.end, identity);
         }
     }
     std::error_code error;
@@ -116,13 +118,10 @@ bool same_bytes(const MediumPart& one, const MediumPart& other) {
     if (one.kind != other.kind || (one.backing && other.backing)) {
         return false;
     }
-    switch (one.kind) {
-        case MediumPart::Kind::file: return one.device == other.device && one.inode == other.inode;
-        case MediumPart::Kind::disk:
-            return one.device == other.device && one.begin < other.end && other.begin < one.end;
-        case MediumPart::Kind::uri: return one.uri == other.uri;
+    if (one.kind == MediumPart::Kind::uri) {
+        return one.uri == other.uri;
     }
-    return false;
+    return one.device == other.device && one.inode == other.inode && one.begin < other.end && other.begin < one.end;
 }
 
 }  // namespace
@@ -217,7 +216,7 @@ Result<MediumIdentity> identify_medium(const std::string& source) {
         const fs::path folder = fs::canonical(link, error);
         add_device(error ? fs::path(link) : folder, facts.st_rdev, false, 0, identity);
     } else {
-        add_file(facts, identity);
+        add_file(facts, 0, UINT64_MAX, identity);
     }
     return identity;
 }

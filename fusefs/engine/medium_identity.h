@@ -19,8 +19,8 @@ struct MediumPart {
     bool backing = false;
     dev_t device = 0;            // file: of its file system; disk: of the whole disk
     ino_t inode = 0;             // file
-    std::uint64_t begin = 0;     // disk: first sector of 512 bytes
-    std::uint64_t end = 0;       // disk: one past the last
+    std::uint64_t begin = 0;          // file, disk: first sector of 512 bytes
+    std::uint64_t end = UINT64_MAX;   // file, disk: one past the last
     std::string uri;             // uri: normalised
     bool operator==(const MediumPart&) const = default;
 };

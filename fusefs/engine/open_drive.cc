@@ -240,7 +240,11 @@ void open_drive(AioResources resources, const OpenWish& wish,
             if (!opened) {
                 return callback(opened.error());
             }
-            callback(std::unique_ptr<Drive>(std::make_unique<AioDrive>(resources, std::move(*opened))));
+            Result<std::unique_ptr<AioQueue>> queue = AioQueue::create(resources.loop);
+            if (!queue) {
+                return callback(queue.error());
+            }
+            callback(std::unique_ptr<Drive>(std::make_unique<AioDrive>(resources, std::move(*queue), std::move(*opened))));
         });
 }
 

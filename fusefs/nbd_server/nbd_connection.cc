@@ -27,6 +27,7 @@ constexpr Duration farewell = 250ms;
 constexpr std::size_t input_size = std::size_t{32} << 10;
 constexpr std::size_t held_limit = largest_payload;
 constexpr std::size_t request_cost = 512;
+constexpr std::size_t assured = (std::size_t{1} << 20) + request_cost;
 constexpr std::size_t most_unanswered = 1024;
 constexpr std::size_t most_text = std::size_t{64} << 10;
 constexpr int reads_a_turn = 8;  // so that one busy client does not keep the loop from the others
@@ -338,6 +339,10 @@ bool NbdConnection::may_hold(std::size_t bytes) {
     // What blocks here is released by this connection's own replies: release() looks again.
     if (unanswered_ >= most_unanswered || (held_ > 0 && held_ + bytes > held_limit)) {
         return false;
+    }
+    if (held_ == 0 && bytes <= assured) {
+        context_.budget.take_anyway(bytes);
+        return true;
     }
     return context_.budget.take(bytes, id_, [this] {
         parse_requests();

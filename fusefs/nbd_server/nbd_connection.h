@@ -1,8 +1,9 @@
 // One NBD client: its socket, its handshake, its requests in flight. Loop thread only.
 //
 // What a client can make this process hold is bounded: its requests and their data count against a limit of its own and
-// against one of all clients until their replies are sent, and while either is used up nothing more is read from it. One
-// that stalls in the middle of a message, either way, is hung up on.
+// against one of all clients until their replies are sent, and while either is used up nothing more is read from it. But
+// each may have one request of up to 1 MiB under way whatever the others hold, so that the clients of a stuck drive do not
+// stop those of another. One that stalls in the middle of a message, either way, is hung up on.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,8 @@ public:
     explicit MemoryBudget(std::size_t limit) : limit_(limit) {}
     // A first taker always gets what it asks for. False: `wake` will be called when there may be more.
     bool take(std::size_t bytes, std::uint64_t who, std::function<void()> wake);
+    // Beyond the limit.
+    void take_anyway(std::size_t bytes) { used_ += bytes; }
     void give_back(std::size_t bytes);
     void forget(std::uint64_t who);
 

@@ -22,8 +22,10 @@ MediumPart disk(unsigned minor_number, std::uint64_t begin = 0, std::uint64_t en
     return part;
 }
 
-MediumPart file(ino_t inode, unsigned device = 1) {
+MediumPart file(ino_t inode, unsigned device = 1, std::uint64_t begin = 0, std::uint64_t end = UINT64_MAX) {
     MediumPart part;
+    part.begin = begin;
+    part.end = end;
     part.device = makedev(0, device);
     part.inode = inode;
     return part;
@@ -50,6 +52,8 @@ const std::vector<Row> rows = {
     {"two volumes on one disk", {{disk(250), disk(0, 0, 99, true)}}, {{disk(251), disk(0, 0, 99, true)}}, false},
     {"a loop device and its file", {{disk(7), file(5)}}, {{file(5)}}, true},
     {"two loop devices on one file", {{disk(7), file(5)}}, {{disk(8), file(5)}}, true},
+    {"two partitions of a loop device", {{disk(7, 1, 5), file(5, 1, 1, 5)}}, {{disk(7, 5, 9), file(5, 1, 5, 9)}}, false},
+    {"a partition of a loop device and its file", {{disk(7, 1, 5), file(5, 1, 1, 5)}}, {{file(5)}}, true},
     {"a file and a disk", {{file(5)}}, {{disk(5)}}, false},
 };
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <thread>
 
 #include "cli/arguments.h"
 #include "cli/command.h"
@@ -14,6 +15,11 @@ namespace drivebay::cli {
 namespace {
 
 using nlohmann::json;
+using namespace std::chrono_literals;
+
+// A source opens at once, or after the blades that have it have let it go; beyond that the command only tells.
+constexpr Duration longest_opening = 15s;
+constexpr Duration pause_between_looks = 50ms;
 
 struct DriveOptions {
     std::string name;
@@ -37,8 +43,37 @@ Result<json> about_drive(const Invocation& invocation, const std::string& name, 
     return ask(*arbiter, "/v1/drives/" + *checked);
 }
 
+// The drive once its source is open, so that whoever types the next command can use it.
+Result<json> opened(const Arbiter& arbiter, const std::string& path, const Result<json>& answer) {
+    if (!answer) {
+        return answer;
+    }
+    const Instant until = BootClock::now() + longest_opening;
+    for (;;) {
+        Result<json> drive = arbiter.get(path);
+        if (!drive) {
+            return drive;
+        }
+        const std::string state = text_of(*drive, "state");
+        if (state == "failed") {
+            return failure(refused, fmt::format("{} is entered, but does not open: {}", text_of(*drive, "name"),
+                                                text_of(*drive, "error")));
+        }
+        if (state == "ready" || BootClock::now() >= until) {
+            if (state != "ready") {
+                (*drive)["notice"] = fmt::format("{} is not open yet: look with drivebay drive show {}",
+                                                 text_of(*drive, "name"), text_of(*drive, "name"));
+            } else if (answer->contains("notice")) {
+                (*drive)["notice"] = (*answer)["notice"];
+            }
+            return drive;
+        }
+        std::this_thread::sleep_for(pause_between_looks);
+    }
+}
+
 Result<json> add_drive(const Invocation& invocation, const DriveOptions& options) {
-    return about_drive(invocation, options.name, [&](const Arbiter& arbiter, const std::string&) -> Result<json> {
+    return about_drive(invocation, options.name, [&](const Arbiter& arbiter, const std::string& path) -> Result<json> {
         std::error_code error;
         const std::filesystem::path folder = std::filesystem::current_path(error);
         if (error) {
@@ -49,10 +84,11 @@ Result<json> add_drive(const Invocation& invocation, const DriveOptions& options
         if (!source) {
             return source.error();
         }
-        return arbiter.post("/v1/drives", {{"name", options.name},
-                                           {"source", *source},
-                                           {"kind", options.kind},
-                                           {"read_only", options.read_only}});
+        const json body = {{"name", options.name},
+                           {"source", *source},
+                           {"kind", options.kind},
+                           {"read_only", options.read_only}};
+        return opened(arbiter, path, arbiter.post("/v1/drives", body));
     });
 }
 
@@ -152,7 +188,7 @@ void add_drive_commands(CLI::App& program, Invocation& invocation) {
         finish(invocation,
                about_drive(invocation, options->name,
                            [](const Arbiter& arbiter, const std::string& path) {
-                               return arbiter.post(path + "/refresh", json::object());
+                               return opened(arbiter, path, arbiter.post(path + "/refresh", json::object()));
                            }),
                [](const json& answer) { return fmt::format("{}\n", summary(answer)); });
     });

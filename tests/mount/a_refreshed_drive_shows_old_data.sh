@@ -18,3 +18,15 @@ until_true 20 "both blades have it again" status_is "drives['install']['size'] =
 for blade in blade01 blade02; do
     cmp "/srv/$blade/install" "$images/install.img" || fail "$blade reads the old image"
 done
+
+# An image that is gone: said so, and good again once it is back
+expect 0 "withdrawn" drivebay withdraw install --from all
+mv "$images/install.img" "$images/away.img"
+expect 1 "does not open" drivebay drive refresh install
+grep -qF "$images/install.img" "$work/said" || fail "it is not said what does not open: $(cat "$work/said")"
+status_is "drives['install']['state'] == 'failed'" || fail "the drive is not shown as failed"
+expect 1 "install" drivebay present install --to blade01 --no-queue
+mv "$images/away.img" "$images/install.img"
+expect 0 "6 MiB" drivebay drive refresh install
+cmp /srv/drivebay/drives/install "$images/install.img" || fail "refresh returned before the drive could be used"
+expect 0 "loaded on blade01" drivebay present install --to blade01

@@ -15,6 +15,7 @@ import time
 
 import ending
 import keep
+from channel import MachineLost
 from chassis import Chassis
 from deployment import Deployment, sha256
 from machine import wait_until
@@ -203,10 +204,22 @@ def main():
                 release(chassis, 0)
         return 0
 
+    def told(release):
+        """Ends in a sentence, whatever went wrong; the machines have ended by then."""
+        try:
+            return work(release)
+        except KeyboardInterrupt:
+            print("\ndemo: interrupted; every machine has been ended", file=sys.stderr)
+            return 130
+        except (AssertionError, MachineLost, OSError, subprocess.SubprocessError) as error:
+            print(f"\ndemo: the story stops here: {error}\nThe machines' logs are in the folder named above.",
+                  file=sys.stderr)
+            return 1
+
     if given.keep:
-        return keep.in_keeper(work)
+        return keep.in_keeper(told)
     ending.on_signals()
-    return work(None)
+    return told(None)
 
 
 if __name__ == "__main__":

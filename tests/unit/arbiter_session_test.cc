@@ -3,13 +3,12 @@
 #include "gadgetd/arbiter_session.h"
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/rpc/server.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace drivebay;
 using namespace drivebay::gadgetd;
@@ -19,7 +18,8 @@ using nlohmann::json;
 namespace {
 
 struct Arbiter {
-    std::string folder;
+    TemporaryFolder temporary;
+    const std::string folder = temporary.path();
     rpc::Reactor reactor;
     std::unique_ptr<rpc::Server> server;
     std::shared_ptr<rpc::Channel> blade;
@@ -35,8 +35,6 @@ struct Arbiter {
 
     Arbiter() {
         log::set_level(log::Level::error);
-        char name[] = "/tmp/drivebay-session-XXXXXX";
-        folder = mkdtemp(name);
         rpc::Handlers handlers;
         handlers.on_channel = [this](const std::string& path, std::shared_ptr<rpc::Channel> channel) {
             BOOST_CHECK_EQUAL(path, "/v1/link/blade");
@@ -53,7 +51,6 @@ struct Arbiter {
     ~Arbiter() {
         session.reset();
         server.reset();
-        std::filesystem::remove_all(folder);
     }
 
     rpc::Endpoint endpoint() const { return {folder + "/arbiter.sock", "", 0}; }

@@ -3,12 +3,11 @@
 #include "gadgetd/drain_client.h"
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "lib/rpc/server.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace drivebay;
 using namespace drivebay::gadgetd;
@@ -19,7 +18,8 @@ using Kind = DrainAnswer::Kind;
 namespace {
 
 struct Drivebayfs {
-    std::string folder;
+    TemporaryFolder temporary;
+    const std::string folder = temporary.path();
     rpc::Reactor reactor;
     std::unique_ptr<rpc::Server> server;
     std::thread thread;
@@ -29,8 +29,6 @@ struct Drivebayfs {
     rpc::Request asked;
 
     Drivebayfs() {
-        char name[] = "/tmp/drivebay-drain-XXXXXX";
-        folder = mkdtemp(name);
         rpc::Handlers handlers;
         handlers.on_request = [this](rpc::Request request, rpc::Reply reply) {
             asked = std::move(request);
@@ -47,7 +45,6 @@ struct Drivebayfs {
     ~Drivebayfs() {
         reactor.stop();
         thread.join();
-        std::filesystem::remove_all(folder);
     }
 
     DrainClient client() const { return {rpc::Endpoint{folder + "/socket", "", 0}, "blade01"}; }

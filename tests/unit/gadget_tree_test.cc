@@ -5,12 +5,12 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "gadgetd/attribute.h"
 #include "gadgetd/controllers.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace drivebay;
 using namespace drivebay::gadgetd;
@@ -19,12 +19,11 @@ namespace fs = std::filesystem;
 namespace {
 
 struct FakeKernel {
-    std::string folder;
+    TemporaryFolder temporary;
+    const std::string folder = temporary.path();
     GadgetShape shape;
 
     FakeKernel() {
-        char name[] = "/tmp/drivebay-gadget-XXXXXX";
-        folder = mkdtemp(name);
         shape.root = folder + "/usb_gadget";
         shape.udc_class = folder + "/udc";
         shape.serial = "0123456789AB";
@@ -33,7 +32,6 @@ struct FakeKernel {
         add_controller("dummy_udc.1");
         add_controller("dummy_udc.0");
     }
-    ~FakeKernel() { fs::remove_all(folder); }
 
     void add_controller(const std::string& name) {
         fs::create_directories(shape.udc_class + "/" + name);

@@ -1,9 +1,8 @@
 #define BOOST_TEST_DYN_LINK
 #include "gadgetd/settings.h"
+#include "tests/unit/temporary_folder.h"
 
 #include <boost/test/unit_test.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 using namespace drivebay;
@@ -12,14 +11,13 @@ namespace {
 
 // What a configuration with this text is told: its first mistake, or what complete() says; empty: it is good.
 std::string verdict(const std::string& text) {
-    char name[] = "/tmp/drivebay-gadgetd-cfg-XXXXXX";
-    const std::string folder = mkdtemp(name);
-    std::ofstream(folder + "/gadgetd.cfg") << text;
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/gadgetd.cfg";
+    std::ofstream(path) << text;
     gadgetd::Settings settings;
     config::Schema schema("drivebay-gadgetd");
     settings.describe(schema);
-    const std::vector<std::string> mistakes = schema.load(folder + "/gadgetd.cfg");
-    std::filesystem::remove_all(folder);
+    const std::vector<std::string> mistakes = schema.load(path);
     if (!mistakes.empty()) {
         return mistakes.front();
     }

@@ -3,27 +3,21 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "gadgetd/attribute.h"
+#include "tests/unit/temporary_folder.h"
 
 using namespace drivebay;
 using namespace drivebay::gadgetd;
-namespace fs = std::filesystem;
 
 namespace {
 
 struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/drivebay-lun-XXXXXX";
-        path = mkdtemp(name);
-        BOOST_REQUIRE(write_attribute(path + "/file", "").ok());
-    }
-    ~Folder() { fs::remove_all(path); }
+    TemporaryFolder temporary;
+    const std::string path = temporary.path();
+    Folder() { BOOST_REQUIRE(write_attribute(path + "/file", "").ok()); }
     std::string raw(const std::string& name) const {
         std::ifstream in(path + "/" + name, std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};

@@ -1,25 +1,19 @@
 #define BOOST_TEST_DYN_LINK
 #include "gadgetd/slot_journal.h"
+#include "tests/unit/temporary_folder.h"
 
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 using namespace drivebay;
 using namespace drivebay::gadgetd;
-namespace fs = std::filesystem;
 
 namespace {
 
 struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/drivebay-journal-XXXXXX";
-        path = mkdtemp(name);
-    }
-    ~Folder() { fs::remove_all(path); }
+    TemporaryFolder temporary;
+    const std::string path = temporary.path();
 };
 
 }  // namespace

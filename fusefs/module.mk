@@ -20,11 +20,13 @@ fusefs_SOURCES := \
 	fusefs/loop/event_loop.cc \
 	fusefs/loop/worker_pool.cc \
 	fusefs/nbd_server/instance_barrier.cc \
+	fusefs/nbd_server/memory_budget.cc \
 	fusefs/nbd_server/nbd_connection.cc \
 	fusefs/nbd_server/nbd_exports.cc \
 	fusefs/nbd_server/nbd_handshake.cc \
 	fusefs/nbd_server/nbd_listener.cc \
-	fusefs/nbd_server/nbd_request.cc
+	fusefs/nbd_server/nbd_request.cc \
+	fusefs/nbd_server/nbd_transmission.cc
 
 drivebayfs_MAIN := fusefs/drivebayfs.cc
 

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,33 +16,13 @@
 #include "fusefs/engine/aligned_buffer.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/loop/event_loop.h"
+#include "fusefs/nbd_server/memory_budget.h"
 #include "fusefs/nbd_server/nbd_exports.h"
 #include "fusefs/nbd_server/nbd_handshake.h"
 #include "fusefs/nbd_server/nbd_request.h"
 #include "lib/base/fd.h"
 
 namespace drivebay::nbd {
-
-// The memory of all clients together.
-class MemoryBudget {
-public:
-    explicit MemoryBudget(std::size_t limit) : limit_(limit) {}
-    // A first taker always gets what it asks for. False: `wake` will be called when there may be more.
-    bool take(std::size_t bytes, std::uint64_t who, std::function<void()> wake);
-    // Beyond the limit.
-    void take_anyway(std::size_t bytes) { used_ += bytes; }
-    void give_back(std::size_t bytes);
-    void forget(std::uint64_t who);
-
-private:
-    struct Waiting {
-        std::uint64_t who = 0;
-        std::function<void()> wake;
-    };
-    const std::size_t limit_;
-    std::size_t used_ = 0;
-    std::deque<Waiting> waiting_;
-};
 
 // What all connections share; outlives them.
 struct ConnectionContext {

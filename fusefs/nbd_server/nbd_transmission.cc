@@ -1,0 +1,321 @@
+// An NBD connection after its handshake: requests in, replies out.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "fusefs/nbd_server/nbd_work.h"
+
+namespace drivebay::nbd {
+
+namespace {
+
+constexpr std::size_t held_limit = largest_payload;
+constexpr std::size_t request_cost = 512;
+constexpr std::size_t assured = (std::size_t{1} << 20) + request_cost;
+constexpr std::size_t most_unanswered = 1024;
+
+WireError wire_error(int error) {
+    switch (error) {
+        case 0: return WireError::none;
+        case EPERM:
+        case EROFS: return WireError::not_permitted;
+        case ENOMEM: return WireError::no_memory;
+        case EINVAL: return WireError::invalid;
+        case ENOSPC:
+        case EFBIG:
+        case EDQUOT: return WireError::no_space;
+        case EOPNOTSUPP: return WireError::not_supported;
+        case ESHUTDOWN: return WireError::shutdown;
+        default: return WireError::io;
+    }
+}
+
+}  // namespace
+
+bool NbdConnection::receive_requests() {
+    if (blocked_) {
+        return false;
+    }
+    std::array<iovec, 2> into{};
+    int count = 0;
+    if (receiving_ != nullptr) {
+        into[0] = {receiving_->buffer.data() + received_, receiving_->io.length - received_};
+        ++count;
+    }
+    // parse_requests() leaves less than a header behind, at the buffer's begin.
+    into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
+    ++count;
+    const ssize_t got = readv(socket_.get(), into.data(), count);
+    if (got <= 0) {
+        if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            lose(got == 0 ? "the client hung up" : "the connection broke");
+        }
+        return false;
+    }
+    moved_ += static_cast<std::uint64_t>(got);
+    auto fresh = static_cast<std::size_t>(got);
+    if (receiving_ != nullptr) {
+        const std::size_t payload = std::min(fresh, receiving_->io.length - received_);
+        received_ += payload;
+        fresh -= payload;
+        if (received_ == receiving_->io.length) {
+            submit(*std::exchange(receiving_, nullptr));
+        }
+    }
+    input_end_ += fresh;
+    parse_requests();
+    return true;
+}
+
+void NbdConnection::parse_requests() {
+    blocked_ = false;
+    while (phase_ == Phase::transmission && receiving_ == nullptr) {
+        const std::size_t there = input_end_ - input_begin_;
+        if (skip_ > 0) {
+            const std::size_t dropped = std::min<std::uint64_t>(skip_, there);
+            skip_ -= dropped;
+            input_begin_ += dropped;
+            if (skip_ > 0) {
+                break;
+            }
+            continue;
+        }
+        if (there < request_size || !take_request(parse_request(input_.data() + input_begin_))) {
+            break;
+        }
+    }
+    if (input_begin_ > 0) {
+        std::memmove(input_.data(), input_.data() + input_begin_, input_end_ - input_begin_);
+        input_end_ -= std::exchange(input_begin_, 0);
+    }
+}
+
+bool NbdConnection::may_hold(std::size_t bytes) {
+    // What blocks here is released by this connection's own replies: release() looks again.
+    if (unanswered_ >= most_unanswered || (held_ > 0 && held_ + bytes > held_limit)) {
+        return false;
+    }
+    if (held_ == 0 && bytes <= assured) {
+        context_.budget.take_anyway(bytes);
+        return true;
+    }
+    return context_.budget.take(bytes, id_, [this] {
+        parse_requests();
+        watch();
+    });
+}
+
+// False: nothing more can be taken now. The header stays where it is if a limit forbids it.
+bool NbdConnection::take_request(const RequestHeader& header) {
+    const Verdict verdict = judge(header, facts_);
+    if (verdict.action == Verdict::Action::disconnect) {
+        const bool asked = header.magic == request_magic && header.type == static_cast<std::uint16_t>(Command::disconnect);
+        drain(asked ? "the client disconnected" : "what came is no request that can be answered");
+        return false;
+    }
+    const bool performs = verdict.action == Verdict::Action::perform;
+    const auto command = static_cast<Command>(header.type);
+    const bool has_data = performs && (command == Command::read || command == Command::write);
+    const std::size_t cost = request_cost + (has_data ? header.length : 0);
+    if (!may_hold(cost)) {
+        blocked_ = true;
+        return false;
+    }
+    input_begin_ += request_size;
+    Work& work = new_work(header, cost);
+    if (!performs) {
+        skip_ = verdict.payload;
+        answer(work, verdict.error);
+        return true;
+    }
+    if (has_data) {
+        work.buffer = context_.buffers.take(header.length);
+        if (!work.buffer) {
+            skip_ = verdict.payload;
+            answer(work, WireError::no_memory);
+            return true;
+        }
+        work.io.data = work.buffer.data();
+    }
+    if (command != Command::write) {
+        submit(work);
+        return true;
+    }
+    received_ = std::min<std::size_t>(header.length, input_end_ - input_begin_);
+    std::memcpy(work.buffer.data(), input_.data() + input_begin_, received_);
+    input_begin_ += received_;
+    if (received_ < header.length) {
+        receiving_ = &work;
+        return false;
+    }
+    submit(work);
+    return true;
+}
+
+NbdConnection::Work& NbdConnection::new_work(const RequestHeader& header, std::size_t held) {
+    if (free_works_ == nullptr) {
+        works_.push_back(std::make_unique<Work>());
+        works_.back()->connection = this;
+        free_works_ = works_.back().get();
+    }
+    Work& work = *std::exchange(free_works_, free_works_->next);
+    work.next = nullptr;
+    work.command = static_cast<Command>(header.type);
+    work.cookie = header.cookie;
+    work.held = held;
+    work.io.offset = header.offset;
+    work.io.length = header.length;
+    work.io.data = nullptr;
+    work.io.fua = (header.flags & command_fua) != 0;
+    work.io.may_trim = (header.flags & command_no_hole) == 0;
+    held_ += held;
+    ++unanswered_;
+    return work;
+}
+
+void NbdConnection::submit(Work& work) {
+    switch (work.command) {
+        case Command::read: work.io.operation = IoOperation::read; break;
+        case Command::write: work.io.operation = IoOperation::write; break;
+        case Command::flush: work.io.operation = IoOperation::flush; break;
+        case Command::trim: work.io.operation = IoOperation::trim; break;
+        default: work.io.operation = IoOperation::write_zeroes; break;
+    }
+    work.io.context = &work;
+    work.io.done = [](IoRequest& request, int error) {
+        Work& done = *static_cast<Work*>(request.context);
+        done.connection->completed(done, error);
+    };
+    ++in_flight_;
+    view_->submit(work.io);
+}
+
+void NbdConnection::completed(Work& work, int error) {
+    --in_flight_;
+    if (phase_ == Phase::lost) {
+        release(work);
+        return finish_if_idle();
+    }
+    answer(work, wire_error(error));
+}
+
+void NbdConnection::answer(Work& work, WireError error) {
+    std::byte* to = work.reply.data();
+    const bool is_read = work.command == Command::read;
+    work.reply_data = is_read && error == WireError::none ? work.io.length : 0;
+    if (is_read && structured_replies_) {
+        // [Structured reply chunk message]: one chunk, the last.
+        to = put(to, structured_reply_magic);
+        to = put(to, reply_done);
+        to = put(to, error == WireError::none ? reply_offset_data : reply_error);
+        to = put(to, work.cookie);
+        if (error == WireError::none) {
+            to = put<std::uint32_t>(to, 8 + work.io.length);
+            to = put(to, work.io.offset);
+        } else {
+            to = put<std::uint32_t>(to, 6);
+            to = put(to, static_cast<std::uint32_t>(error));
+            to = put<std::uint16_t>(to, 0);
+        }
+    } else {
+        to = put(to, simple_reply_magic);
+        to = put(to, static_cast<std::uint32_t>(error));
+        to = put(to, work.cookie);
+    }
+    work.reply_size = static_cast<std::size_t>(to - work.reply.data());
+    (last_answer_ == nullptr ? first_answer_ : last_answer_->next) = &work;
+    last_answer_ = &work;
+    schedule_send();
+}
+
+void NbdConnection::schedule_send() {
+    if (!send_scheduled_ && !want_write_) {
+        send_scheduled_ = true;
+        // It runs before the connection is destroyed: that, too, is done at a round's end, and was asked for later.
+        context_.loop.at_round_end([this] {
+            send_scheduled_ = false;
+            send();
+            watch();
+        });
+    }
+}
+
+void NbdConnection::send() {
+    while (phase_ != Phase::lost && phase_ != Phase::finished && output_pending()) {
+        std::array<iovec, 64> pieces{};
+        std::size_t count = 0;
+        if (!text_.empty()) {
+            pieces[count++] = {text_.data(), text_.size()};
+        }
+        std::size_t done = sent_;
+        for (Work* work = first_answer_; work != nullptr && count + 2 <= pieces.size(); work = work->next) {
+            if (done < work->reply_size) {
+                pieces[count++] = {work->reply.data() + done, work->reply_size - done};
+                done = work->reply_size;
+            }
+            if (work->reply_data > 0) {
+                const std::size_t offset = done - work->reply_size;
+                pieces[count++] = {work->buffer.data() + offset, work->reply_data - offset};
+            }
+            done = 0;
+        }
+        msghdr message{};
+        message.msg_iov = pieces.data();
+        message.msg_iovlen = count;
+        const ssize_t put = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+        if (put < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            if (errno != EAGAIN) {
+                return lose("the connection broke");
+            }
+            want_write_ = true;
+            return;
+        }
+        moved_ += static_cast<std::uint64_t>(put);
+        auto left = static_cast<std::size_t>(put);
+        const std::size_t of_text = std::min(left, text_.size());
+        text_.erase(0, of_text);
+        left -= of_text;
+        while (first_answer_ != nullptr && left > 0) {
+            const std::size_t whole = first_answer_->reply_size + first_answer_->reply_data;
+            const std::size_t piece = std::min(left, whole - sent_);
+            sent_ += piece;
+            left -= piece;
+            if (sent_ == whole) {
+                sent_ = 0;
+                Work& answered = *std::exchange(first_answer_, first_answer_->next);
+                if (first_answer_ == nullptr) {
+                    last_answer_ = nullptr;
+                }
+                release(answered);
+            }
+        }
+    }
+    want_write_ = false;
+    finish_if_idle();
+}
+
+void NbdConnection::release(Work& work) {
+    const std::size_t held = std::exchange(work.held, 0);
+    work.buffer.reset();
+    work.next = std::exchange(free_works_, &work);
+    held_ -= held;
+    --unanswered_;
+    const bool own_limit = blocked_;
+    context_.budget.give_back(held);
+    if (own_limit && blocked_ && phase_ == Phase::transmission) {
+        context_.budget.forget(id_);
+        parse_requests();
+    }
+}
+
+}  // namespace drivebay::nbd

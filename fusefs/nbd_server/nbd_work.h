@@ -1,0 +1,24 @@
+// What an NBD connection keeps of a request; for NbdConnection's own files.
+#pragma once
+
+#include <array>
+
+#include "fusefs/nbd_server/nbd_connection.h"
+
+namespace drivebay::nbd {
+
+// One request from its header to the last byte of its reply. Kept for the next one.
+struct NbdConnection::Work {
+    IoRequest io;
+    NbdConnection* connection = nullptr;
+    AlignedBuffer buffer;
+    Command command = Command::read;
+    std::uint64_t cookie = 0;
+    std::size_t held = 0;
+    std::array<std::byte, chunk_header_size + 8> reply;
+    std::size_t reply_size = 0;
+    std::size_t reply_data = 0;  // bytes of the buffer that follow
+    Work* next = nullptr;
+};
+
+}  // namespace drivebay::nbd

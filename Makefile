@@ -100,20 +100,24 @@ install: all ## install into $(DESTDIR)$(prefix)
 	install -m 644 cli/drivebay.8 arbiter/drivebay-arbiterd.8 fusefs/drivebayfs.8 gadgetd/drivebay-gadgetd.8 \
 		$(DESTDIR)$(mandir)/man8
 	install -m 644 cli/drivebay.bash-completion $(DESTDIR)$(prefix)/share/bash-completion/completions/drivebay
-	install -m 644 etc/arbiter.cfg etc/fusefs.cfg etc/gadgetd.cfg $(DESTDIR)$(sysconfdir)/drivebay
+	@for file in arbiter.cfg fusefs.cfg gadgetd.cfg; do \
+		if [ -e $(DESTDIR)$(sysconfdir)/drivebay/$$file ]; then \
+			echo "  kept $(DESTDIR)$(sysconfdir)/drivebay/$$file as it is"; \
+		else install -m 644 etc/$$file $(DESTDIR)$(sysconfdir)/drivebay; fi || exit 1; \
+	done
 
 .PHONY: clean
 clean: ## remove all that was built, the chassis' kernel included
 	rm -rf build
 
 .PHONY: sim bench fuzz deb
-sim: ## (comes with the arbiter's issue) the simulator of leases under faults
+sim: ## the simulator of leases under faults (to come: says so and fails)
 	@echo "make sim: the simulator comes with the arbiter's fault work; it is not built yet" >&2; exit 1
-bench: ## (comes with the data path's issue) side-by-side measurements
+bench: ## side-by-side measurements (to come: says so and fails)
 	@echo "make bench: the benchmarks come with the data path's speed work; they are not built yet" >&2; exit 1
-fuzz: ## (comes with the data path's issue) fuzzers for everything that parses
+fuzz: ## fuzzers for everything that parses (to come: says so and fails)
 	@echo "make fuzz: the fuzzers come with the data path's speed work; they are not built yet" >&2; exit 1
-deb: ## (comes with the packages' issue) Debian packages
+deb: ## Debian packages (to come: says so and fails)
 	@echo "make deb: the packages come with the installation work; until then: make install" >&2; exit 1
 
 .PHONY: help

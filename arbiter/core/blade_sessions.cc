@@ -181,11 +181,11 @@ void Step::released(Lease& lease, const protocol::LastMedium& last) {
         audit("ejected-by-host", lease, outcome);
         // A host's eject consumes the presentation. What an operator asked for after it was presented (other access, or
         // again after a withdrawal) is a wish of its own and stays.
-        if (lease.successor != 0 && lease.ending == Ending::refreshed) {
-            Lease& next = state_.leases.at(lease.successor);
-            if (next.state == LeaseState::waiting) {
-                end_waiter(next, Ending::ejected, "the host put it out");
-            }
+        // The successor may be long gone: withdrawn, and forgotten by an arbiter that was restarted since.
+        const auto next = state_.leases.find(lease.successor);
+        if (lease.ending == Ending::refreshed && next != state_.leases.end() &&
+            next->second.state == LeaseState::waiting) {
+            end_waiter(next->second, Ending::ejected, "the host put it out");
         }
         fence(lease, lease.ending == Ending::none ? Ending::ejected : lease.ending, outcome);
         return;

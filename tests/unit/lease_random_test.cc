@@ -384,6 +384,16 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
+void weather(std::uint64_t seed) {
+    try {
+        Storm storm(seed);
+        storm.rage(400);
+        storm.calm();
+    } catch (const std::exception& error) {
+        BOOST_FAIL("LEASE_SEED=" << seed << ": " << error.what());
+    }
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(lease_random)
@@ -393,14 +403,13 @@ BOOST_AUTO_TEST_CASE(faults_let_two_in_at_once_or_leave_a_waiter_standing) {
     const std::uint64_t first = only ? only : std::random_device{}() + std::uint64_t{1};
     const std::uint64_t count = only ? 1 : number_from("LEASE_SEEDS", 150);
     for (std::uint64_t seed = first; seed < first + count; ++seed) {
-        try {
-            Storm storm(seed);
-            storm.rage(400);
-            storm.calm();
-        } catch (const std::exception& error) {
-            BOOST_FAIL("LEASE_SEED=" << seed << ": " << error.what());
-        }
+        weather(seed);
     }
+}
+
+BOOST_AUTO_TEST_CASE(what_a_seed_once_found_is_back) {
+    // An eject by the host of a medium whose successor had gone before the arbiter was restarted.
+    weather(1192387857);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

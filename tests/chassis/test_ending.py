@@ -57,7 +57,7 @@ def ended_by(how):
     folder, pids = announced(process)
     assert all(alive(pid) for pid in pids) and len(pids) == 3
     process.send_signal(how)
-    status = process.wait(10)
+    status = process.wait(40)
     process.stdout.close()
     wait_until(lambda: not any(alive(pid) for pid in pids), 5, f"processes {pids} have ended")
     return folder, status
@@ -76,7 +76,7 @@ def test_killed_driver_leaves_no_process(c):
 def test_driver_whose_test_fails_leaves_nothing(c):
     process = driver("raise ValueError('a test fails')")
     _, pids = announced(process)
-    assert process.wait(10) == 1 and not any(alive(pid) for pid in pids)
+    assert process.wait(40) == 1 and not any(alive(pid) for pid in pids)
     process.stdout.close()
 
 
@@ -90,7 +90,7 @@ def test_no_mount_loop_device_or_namespace_is_made(c):
         assert {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids} == {
             os.readlink(f"/proc/self/ns/{kind}")}
     process.terminate()
-    process.wait(10)
+    process.wait(40)
     process.stdout.close()
 
 

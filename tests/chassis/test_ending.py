@@ -32,10 +32,16 @@ def kept(release):
 """
 
 
+def heed_signals():
+    """As on a terminal, although whoever runs the tests may ignore some of them (nohup, a background job)."""
+    for signum in ending.SIGNALS:
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def driver(then, run="with Seen(['desk', 'blade01']): pass"):
     code = DRIVER.format(here=HERE, then=then, run=run)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.DEVNULL)
+                            stderr=subprocess.DEVNULL, preexec_fn=heed_signals)
 
 
 def announced(process):
@@ -57,7 +63,7 @@ def ended_by(how):
     folder, pids = announced(process)
     assert all(alive(pid) for pid in pids) and len(pids) == 3
     process.send_signal(how)
-    status = process.wait(40)
+    status = process.wait(10)
     process.stdout.close()
     wait_until(lambda: not any(alive(pid) for pid in pids), 5, f"processes {pids} have ended")
     return folder, status
@@ -76,7 +82,7 @@ def test_killed_driver_leaves_no_process(c):
 def test_driver_whose_test_fails_leaves_nothing(c):
     process = driver("raise ValueError('a test fails')")
     _, pids = announced(process)
-    assert process.wait(40) == 1 and not any(alive(pid) for pid in pids)
+    assert process.wait(10) == 1 and not any(alive(pid) for pid in pids)
     process.stdout.close()
 
 
@@ -90,7 +96,7 @@ def test_no_mount_loop_device_or_namespace_is_made(c):
         assert {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids} == {
             os.readlink(f"/proc/self/ns/{kind}")}
     process.terminate()
-    process.wait(40)
+    process.wait(10)
     process.stdout.close()
 
 

@@ -21,7 +21,8 @@ variant_release := -g1
 variant_debug := -O0 -g
 variant_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 variant_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
-ifeq ($(filter $(VARIANT),release debug asan tsan),)
+variant_sim := -g1 -DDRIVEBAY_WITH_PLANTED_BUGS
+ifeq ($(filter $(VARIANT),release debug asan tsan sim),)
 $(error VARIANT is release, debug, asan or tsan, not '$(VARIANT)')
 endif
 
@@ -85,7 +86,7 @@ FORCE:
 
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(TESTS) $(MAINS)))
 
-include tests/module.mk
+include tests/module.mk tests/sim/module.mk
 
 .PHONY: deps
 deps: ## install what building and testing need (from debian/control); nothing to do when all is there
@@ -110,9 +111,7 @@ install: all ## install into $(DESTDIR)$(prefix)
 clean: ## remove all that was built, the chassis' kernel included
 	rm -rf build
 
-.PHONY: sim bench fuzz deb
-sim: ## the simulator of leases under faults (to come: says so and fails)
-	@echo "make sim: the simulator comes with the arbiter's fault work; it is not built yet" >&2; exit 1
+.PHONY: bench fuzz deb
 bench: ## side-by-side measurements (to come: says so and fails)
 	@echo "make bench: the benchmarks come with the data path's speed work; they are not built yet" >&2; exit 1
 fuzz: ## fuzzers for everything that parses (to come: says so and fails)

@@ -107,6 +107,10 @@ void ArbiterSession::on_message(const nlohmann::json& text) {
         } else if (Status fit = check_desired(*desired); !fit) {
             give_up(fit.error().message);
         } else {
+            if (desired->term > term_) {  // it went above what it heard of since the welcome
+                term_ = desired->term;
+                save();
+            }
             callbacks_.on_desired(*desired);
         }
     } else {

@@ -32,7 +32,7 @@ DrainAnswer DrainClient::drain(const std::string& drive, Epoch epoch, Duration l
         }
         for (Outcome outcome : {Outcome::drained, Outcome::lost, Outcome::unknown}) {
             if (answer.at("outcome") == protocol::to_string(outcome)) {
-                return {Kind::answered, outcome, answer.value("error", "")};
+                return {Kind::answered, outcome, answer.value("error", ""), answer.value("opened", true)};
             }
         }
         return {Kind::unreachable, Outcome::unknown, "drivebayfs answered with an outcome that is none"};

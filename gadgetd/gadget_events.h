@@ -19,12 +19,14 @@ namespace drivebay::gadgetd {
 struct Medium {
     std::string drive;
     Epoch epoch = 0;
-    std::string file;  // as the kernel spells it in lun.N/file; empty until it was read back
+    std::string file;        // as the kernel spells it in lun.N/file; empty until it was read back
+    std::uint64_t wish = 0;  // the desired slot's
     bool operator==(const Medium&) const = default;
 };
 
 // What is known of a slot for certain, kept in the run folder, so that after a restart of the daemon an empty LUN is
-// never a riddle: `inserting` and empty means that it was not loaded, `loaded` and empty that the host put it out.
+// never a riddle: `loaded` and empty means that the host put it out; at `inserting` and empty drivebayfs knows whether
+// the LUN ever had the file open.
 struct JournalEntry {
     enum class Phase { none, inserting, loaded, leaving };
     Phase phase = Phase::none;
@@ -47,6 +49,7 @@ struct DrainAnswer {
     Kind kind = Kind::unreachable;
     protocol::Outcome outcome = protocol::Outcome::unknown;
     std::string error;
+    bool opened = true;  // answered: a file of that epoch was open there since it started
 };
 
 enum class SourceState { online, offline, ended };

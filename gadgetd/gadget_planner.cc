@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "lib/base/planted_bug.h"
+
 namespace drivebay::gadgetd {
 
 namespace {
@@ -31,6 +33,11 @@ std::optional<Medium> parse_medium(const std::string& file, const std::string& m
         return std::nullopt;
     }
     return Medium{reference->drive, reference->epoch, file};
+}
+
+Medium found_in_lun(Medium medium, const std::string& file) {
+    medium.file = file;
+    return medium;
 }
 
 // Failures that come and go with the network or with the order in which machines start.
@@ -93,7 +100,7 @@ private:
     void record(int id, SlotPlan& slot, Phase phase, const Medium& medium = {}, bool by_host = false);
     void fail(SlotPlan& slot, const Error& failure);
     void settle(SlotPlan& slot);
-    bool spent(const std::string& drive, Epoch epoch) const;
+    bool spent(const protocol::DesiredSlot& wanted) const;
     void plan_slot(int id, SlotPlan& slot);
     void plan_occupied(int id, SlotPlan& slot);
     void plan_empty(int id, SlotPlan& slot);
@@ -106,7 +113,8 @@ private:
 
 void Step::take(const DesiredArrived& event) {
     const protocol::Desired& desired = event.desired;
-    if (desired.term < plan_.term || (desired.term == plan_.term && desired.version < plan_.version)) {
+    const bool older = desired.term < plan_.term || (desired.term == plan_.term && desired.version < plan_.version);
+    if (older && !planted(PlantedBug::older_desired_state_is_taken)) {
         return;  // late: a newer one is in force
     }
     plan_.term = desired.term;
@@ -163,7 +171,7 @@ void Step::take(const Inserted& event) {
     if (event.file.ok() && !event.file.value().empty() && holds(event.file.value(), medium) &&
         event.failure.code == 0) {
         slot->next_look = now_ + plan_.limits.poll_loaded;
-        hold(event.slot, *slot, Medium{medium.drive, medium.epoch, event.file.value()});
+        hold(event.slot, *slot, found_in_lun(medium, event.file.value()));
         return;
     }
     if (event.failure.code == 0 && event.file.ok() && event.file.value().empty()) {
@@ -219,12 +227,17 @@ void Step::take(const Drained& event) {
         return;
     }
     Medium medium = *std::exchange(slot->leaving, std::nullopt);
+    if (std::exchange(slot->in_doubt, false) && answer.kind == Kind::answered && !answer.opened) {
+        // The daemon died before its insert: the host never had it.
+        record(event.slot, *slot, Phase::none);
+        return;
+    }
     protocol::Outcome outcome = answer.kind == Kind::answered ? answer.outcome : protocol::Outcome::unknown;
     if (medium.file.empty() && answer.kind == Kind::answered && outcome == protocol::Outcome::unknown) {
         // It was never in the LUN, and drivebayfs never saw it: there was nothing to drain.
         outcome = protocol::Outcome::drained;
     }
-    slot->last = protocol::LastMedium{medium.drive, medium.epoch, outcome, slot->leaving_by_host};
+    slot->last = protocol::LastMedium{medium.drive, medium.epoch, outcome, slot->leaving_by_host, medium.wish};
     slot->empty_until = slot->leaving_since + plan_.limits.least_empty;
     if (slot->medium) {
         record(event.slot, *slot, Phase::loaded, *slot->medium);
@@ -281,7 +294,7 @@ void Step::read_back(int id, SlotPlan& slot, const LunReading& file) {
     } else if (slot.journal.phase == Phase::inserting && holds(name, slot.journal.medium)) {
         // An insert that said it failed, or whose outcome could not be read, and yet came to pass.
         slot.foreign.clear();
-        hold(id, slot, Medium{slot.journal.medium.drive, slot.journal.medium.epoch, name});
+        hold(id, slot, found_in_lun(slot.journal.medium, name));
     } else {
         slot.foreign = name;
     }
@@ -292,7 +305,7 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
     const JournalEntry journal = slot.journal;
     bool noted = journal.phase != Phase::none;
     if (!file.empty() && noted && holds(file, journal.medium)) {
-        hold(id, slot, Medium{journal.medium.drive, journal.medium.epoch, file});
+        hold(id, slot, found_in_lun(journal.medium, file));
         return;
     }
     if (!file.empty()) {
@@ -305,6 +318,14 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
         leave(id, slot, journal.medium, by_host);
     } else if (slot.medium) {
         record(id, slot, Phase::loaded, *slot.medium);
+    } else if (noted && file.empty() && planted(PlantedBug::eject_forgotten_at_restart)) {
+        record(id, slot, Phase::none);
+    } else if (noted && file.empty()) {
+        // Either the insert never happened, or the host was faster than its record: drivebayfs knows.
+        slot.in_doubt = true;
+        slot.leaving = journal.medium;
+        slot.leaving_by_host = true;
+        slot.leaving_since = now_;
     } else if (noted) {
         record(id, slot, Phase::none);
     }
@@ -325,8 +346,16 @@ void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
     slot.leaving_by_host = by_host;
     slot.leaving_since = now_;
     slot.not_before = now_;
+    if (planted(PlantedBug::empty_file_taken_for_drained)) {
+        slot.last = protocol::LastMedium{medium.drive, medium.epoch, protocol::Outcome::drained, by_host, medium.wish};
+        return record(id, slot, Phase::none);
+    }
     record(id, slot, Phase::leaving, medium, by_host);
     slot.leaving = std::move(medium);
+    if (planted(PlantedBug::release_told_before_the_drain)) {
+        const Medium& out = *slot.leaving;
+        slot.last = protocol::LastMedium{out.drive, out.epoch, protocol::Outcome::unknown, by_host, out.wish};
+    }
 }
 
 void Step::record(int id, SlotPlan& slot, Phase phase, const Medium& medium, bool by_host) {
@@ -356,12 +385,20 @@ void Step::settle(SlotPlan& slot) {
     slot.not_before = std::min(slot.not_before, now_);
 }
 
-// Released, on its way to that, or in a slot: such an epoch is not for an empty slot.
-bool Step::spent(const std::string& drive, Epoch epoch) const {
-    auto is_it = [&](const auto& medium) { return medium && medium->drive == drive && medium->epoch >= epoch; };
+// Released, on its way to that, or in a slot: such an epoch is not for an empty slot. Nor is a medium of any epoch that
+// the host has put out since it was wished for: the arbiter may not know of that yet.
+bool Step::spent(const protocol::DesiredSlot& wanted) const {
+    auto is_it = [&](const auto& medium) {
+        return medium && medium->drive == wanted.drive && medium->epoch >= wanted.epoch;
+    };
+    if (planted(PlantedBug::spent_epoch_is_inserted)) {
+        return false;
+    }
     return std::any_of(plan_.slots.begin(), plan_.slots.end(), [&](const auto& entry) {
         const SlotPlan& slot = entry.second;
-        return is_it(slot.last) || is_it(slot.leaving) || is_it(slot.medium) || is_it(slot.inserting);
+        const bool put_out = slot.last && slot.last->by_host && slot.last->drive == wanted.drive && wanted.wish != 0 &&
+                             slot.last->wish == wanted.wish;
+        return put_out || is_it(slot.last) || is_it(slot.leaving) || is_it(slot.medium) || is_it(slot.inserting);
     });
 }
 
@@ -432,7 +469,7 @@ void Step::plan_occupied(int id, SlotPlan& slot) {
 }
 
 void Step::plan_empty(int id, SlotPlan& slot) {
-    if (!slot.wanted || spent(slot.wanted->drive, slot.wanted->epoch)) {
+    if (!slot.wanted || spent(*slot.wanted)) {
         if (slot.failure.code != 0) {
             settle(slot);
         }
@@ -441,7 +478,7 @@ void Step::plan_empty(int id, SlotPlan& slot) {
     const protocol::DesiredSlot& wanted = *slot.wanted;
     if (wanted.eject) {
         // It never got in, yet its release is waited for: drivebayfs may hold something of an attempt.
-        leave(id, slot, Medium{wanted.drive, wanted.epoch, ""}, false);
+        leave(id, slot, Medium{wanted.drive, wanted.epoch, "", wanted.wish}, false);
         plan_slot(id, slot);
         return;
     }
@@ -453,7 +490,7 @@ void Step::plan_empty(int id, SlotPlan& slot) {
     if (now_ < slot.not_before || now_ < slot.empty_until) {
         return;
     }
-    slot.inserting = Medium{wanted.drive, wanted.epoch, ""};
+    slot.inserting = Medium{wanted.drive, wanted.epoch, "", wanted.wish};
     slot.inserting_for = plan_.version;
     record(id, slot, Phase::inserting, *slot.inserting);
     bool cdrom = slot.kind == DriveKind::cdrom;
@@ -461,8 +498,8 @@ void Step::plan_empty(int id, SlotPlan& slot) {
 }
 
 void Step::plan_missing(int id, SlotPlan& slot) {
-    if (slot.wanted->eject && !spent(slot.wanted->drive, slot.wanted->epoch)) {
-        leave(id, slot, Medium{slot.wanted->drive, slot.wanted->epoch, ""}, false);
+    if (slot.wanted->eject && !spent(*slot.wanted)) {
+        leave(id, slot, Medium{slot.wanted->drive, slot.wanted->epoch, "", slot.wanted->wish}, false);
         plan_slot(id, slot);
     }
 }

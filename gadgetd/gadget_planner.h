@@ -49,6 +49,7 @@ struct SlotPlan {
     // Out of the LUN, not yet drained.
     std::optional<Medium> leaving;
     bool leaving_by_host = false;
+    bool in_doubt = false;  // `leaving` may never have been in the LUN
     Instant leaving_since{};
     std::optional<protocol::LastMedium> last;
 

@@ -35,11 +35,12 @@ JournalEntry decode(const json& text) {
         throw std::runtime_error("unknown phase " + phase);
     }
     if (entry.phase != Phase::none) {
-        entry.medium = {text.at("drive"), text.at("epoch"), text.at("file")};
+        entry.medium = {text.at("drive"), text.at("epoch"), text.at("file"), text.value("wish", std::uint64_t{0})};
         entry.by_host = text.at("by_host");
     }
     if (const json& last = text.at("last"); !last.is_null()) {
-        protocol::LastMedium medium{last.at("drive"), last.at("epoch"), Outcome::unknown, last.at("by_host")};
+        protocol::LastMedium medium{last.at("drive"), last.at("epoch"), Outcome::unknown, last.at("by_host"),
+                                    last.value("wish", std::uint64_t{0})};
         for (Outcome outcome : {Outcome::drained, Outcome::lost}) {
             if (last.at("outcome") == protocol::to_string(outcome)) {
                 medium.outcome = outcome;
@@ -62,12 +63,14 @@ json encode(const JournalEntry& entry, const std::string& boot_id) {
         text["epoch"] = entry.medium.epoch;
         text["file"] = entry.medium.file;
         text["by_host"] = entry.by_host;
+        text["wish"] = entry.medium.wish;
     }
     if (entry.last) {
         text["last"] = {{"drive", entry.last->drive},
                         {"epoch", entry.last->epoch},
                         {"outcome", std::string(protocol::to_string(entry.last->outcome))},
-                        {"by_host", entry.last->by_host}};
+                        {"by_host", entry.last->by_host},
+                        {"wish", entry.last->wish}};
     }
     return text;
 }

@@ -3,6 +3,7 @@
 
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
+#include "lib/base/planted_bug.h"
 
 namespace drivebay::arbiter {
 
@@ -15,16 +16,23 @@ void Step::handle(const BladeArrived& arrived) {
             fmt::format("; to make it known, type on the management module: drivebay blade add {}", hello.blade);
         return;
     }
-    if (hello.term > state_.term) {
-        refuse(409, fmt::format(
-                        "{} has heard an arbiter of term {}, and this one is of term {}: its store was lost or rolled "
-                        "back; it goes above that when the data path connects",
-                        hello.blade, hello.term, state_.term));
+    if (hello.term > state_.term && state_.data_path_online) {
+        // The data path obeys this one, so this one leads.
+        raise_term(hello.term);
+    } else if (hello.term > state_.term) {
+        if (hello.term > state_.rival_term) {
+            state_.rival_term = hello.term;
+            state_.rival_since = now_;
+        }
+        refuse(409, fmt::format("{} has heard an arbiter of term {}, and this one is of term {}: either its store was "
+                                "lost or rolled back, and it goes above that when the data path connects, or the "
+                                "other one is there still, and this one ends",
+                                hello.blade, hello.term, state_.term));
         return;
     }
     Blade& blade = found->second;
     const bool first = blade.session.empty();
-    if (!first && blade.boot_id != hello.boot_id) {
+    if (!first && blade.boot_id != hello.boot_id && !planted(PlantedBug::session_survives_reboot)) {
         end_former_boot(blade);
     }
     // Of the same boot, but without the id: what gadgetd adopted is still ours to name.
@@ -38,6 +46,7 @@ void Step::handle(const BladeArrived& arrived) {
     }
     blade.connected = true;
     blade.live = true;
+    blade.awaited = false;
     blade.deadline = now_ + state_.timing.ttl;
     actions_.welcome = protocol::Welcome{
         blade.session, state_.term, std::chrono::duration_cast<std::chrono::milliseconds>(state_.timing.ttl).count()};
@@ -132,6 +141,9 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
             // Told late, by a blade that was fenced while it was away or thrown out by force.
             report_loss(blade.name, *slot.last);
         }
+        if (slot.last->by_host) {
+            consume_wish(blade.name, *slot.last);
+        }
     }
     if (!answers_our_version) {
         return;
@@ -139,7 +151,8 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
     std::vector<LeaseId> never_loaded;
     for (const auto& [id, lease] : state_.leases) {
         if (lease.blade == blade.name && lease.state == LeaseState::revoking && !lease.seen_loaded &&
-            observed.version >= lease.asked_version && !is_in_its_slot(observed, lease)) {
+            (observed.version >= lease.asked_version || planted(PlantedBug::old_report_ends_a_revocation)) &&
+            !is_in_its_slot(observed, lease)) {
             never_loaded.push_back(id);
         }
     }
@@ -170,6 +183,30 @@ void Step::report_loss(const std::string& blade, const protocol::LastMedium& las
     }
 }
 
+// A host's eject consumes the presentation, also where that has got another epoch since (the session expired, the drive
+// was refreshed, …) and the blade tells of the eject only now. What the operator asked for after it was presented (other
+// access, or again after a withdrawal) is a wish of its own and stays.
+void Step::consume_wish(const std::string& blade, const protocol::LastMedium& last) {
+    if (planted(PlantedBug::wish_survives_the_hosts_eject)) {
+        return;
+    }
+    std::uint64_t wish = last.wish;
+    std::vector<LeaseId> heirs;
+    for (const auto& [id, lease] : state_.leases) {
+        if (lease.drive == last.drive && lease.blade == blade) {
+            if (wish == 0 && lease.epoch == last.epoch) {
+                wish = lease.wish;
+            }
+            if (!is_gone(lease) && lease.state != LeaseState::fencing && lease.wish == wish && wish != 0) {
+                heirs.push_back(id);
+            }
+        }
+    }
+    for (const LeaseId id : heirs) {
+        fence(state_.leases.at(id), Ending::ejected, "the host put it out");
+    }
+}
+
 void Step::released(Lease& lease, const protocol::LastMedium& last) {
     std::string outcome =
         fmt::format("put out{}; {}", last.by_host ? " by the host" : "",
@@ -179,13 +216,8 @@ void Step::released(Lease& lease, const protocol::LastMedium& last) {
     report_loss(lease.blade, last);
     if (last.by_host) {
         audit("ejected-by-host", lease, outcome);
-        // A host's eject consumes the presentation. What an operator asked for after it was presented (other access, or
-        // again after a withdrawal) is a wish of its own and stays.
-        // The successor may be long gone: withdrawn, and forgotten by an arbiter that was restarted since.
-        const auto next = state_.leases.find(lease.successor);
-        if (lease.ending == Ending::refreshed && next != state_.leases.end() &&
-            next->second.state == LeaseState::waiting) {
-            end_waiter(next->second, Ending::ejected, "the host put it out");
+        if (planted(PlantedBug::hosts_eject_is_re_presented)) {
+            lease.wish = succeed(lease, lease.mode, false).id;
         }
         fence(lease, lease.ending == Ending::none ? Ending::ejected : lease.ending, outcome);
         return;

@@ -2,15 +2,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "arbiter/core/step.h"
+#include "lib/base/planted_bug.h"
 #include "lib/base/names.h"
 
 namespace drivebay::arbiter {
 
 void Step::raise_floor(const std::string& drive, Epoch floor) {
     Epoch& epoch = state_.epochs[drive];
-    if (epoch < floor) {
+    if (epoch < floor && !planted(PlantedBug::floors_are_ignored)) {
         actions_.audit.push_back(
             {.event = "epochs-raised",
              .drive = drive,
@@ -21,6 +23,20 @@ void Step::raise_floor(const std::string& drive, Epoch floor) {
     }
 }
 
+void Step::raise_term(Term heard) {
+    state_.term = heard + 1;
+    actions_.changes.term = true;
+    actions_.audit.push_back(
+        {.event = "term-raised",
+         .detail = fmt::format("to {}: term {} was heard of, which this store does not know", state_.term, heard)});
+    state_.table_version = std::max(state_.table_version, first_version(state_.term));
+    table_changed();
+    for (auto& [name, blade] : state_.blades) {
+        blade.version = std::max(blade.version, first_version(state_.term));
+        desired_changed(name);
+    }
+}
+
 void Step::handle(const DataPathArrived& arrived) {
     const auto& hello = arrived.hello;
     state_.data_path_online = true;
@@ -28,15 +44,19 @@ void Step::handle(const DataPathArrived& arrived) {
     actions_.audit.push_back({.event = "data-path-online"});
     // Each start has a term of its own, so one that the data path has heard before this start ever spoke to it was used
     // by an arbiter that this store does not remember.
-    const bool heard_of_another = state_.data_path_greeted ? hello.term > state_.term : hello.term >= state_.term;
-    state_.data_path_greeted = true;
+    if (state_.data_path_greeted && hello.term > state_.term) {
+        actions_.deposed = fmt::format(
+            "the data path has obeyed an arbiter of term {} since it last spoke to this one, of term {}: that one leads "
+            "now, so this one ends; run one arbiter only",
+            hello.term, state_.term);
+        return;
+    }
+    const bool heard_of_another = !state_.data_path_greeted && hello.term >= state_.term;
+    const bool first = !std::exchange(state_.data_path_greeted, true);
     if (heard_of_another) {
-        state_.term = hello.term + 1;
-        actions_.changes.term = true;
-        actions_.audit.push_back({.event = "term-raised", .detail = fmt::format("to {}", state_.term)});
-        state_.table_version = std::max(state_.table_version, first_version(state_.term));
-        for (auto& [name, blade] : state_.blades) {
-            blade.version = std::max(blade.version, first_version(state_.term));
+        raise_term(hello.term);
+    } else if (first) {
+        for (const auto& [name, blade] : state_.blades) {
             desired_changed(name);
         }
     }
@@ -46,6 +66,9 @@ void Step::handle(const DataPathArrived& arrived) {
     state_.strays.clear();
     const auto stray = [this](const std::string& drive, const std::string& blade, Epoch epoch, Mode mode) {
         raise_floor(drive, epoch);
+        if (planted(PlantedBug::strays_are_ignored)) {
+            return;
+        }
         state_.strays[{drive, blade, epoch}] = mode;
         actions_.audit.push_back({.event = "stray-admission",
                                   .drive = drive,
@@ -71,9 +94,8 @@ void Step::handle(const DataPathArrived& arrived) {
     };
     for (auto& [id, lease] : state_.leases) {
         if (is_local(lease) && is_active(lease) && !still_open(lease)) {
-            lease.ending = Ending::closed;
-            audit("closed", lease, "the data path no longer holds it");
-            finish(lease);
+            // Its process died. What it wrote may still want its flush: that is an end only once it is said to be one.
+            fence(lease, Ending::closed, "the data path no longer holds it");
         }
     }
     for (const auto& use : hello.local) {
@@ -96,7 +118,7 @@ void Step::handle(const DataPathReported& report) {
             continue;
         }
         Drive& drive = found->second;
-        if (drive.observed && drive.observed->generation > seen.generation) {
+        if (drive.observed && drive.observed->generation > seen.generation && seen.generation != drive.generation) {
             continue;
         }
         const bool was_ready = !drive.observed || drive.observed->state == protocol::DriveState::ready;
@@ -126,7 +148,7 @@ void Step::handle(const DataPathReported& report) {
                 desired_changed(lease.blade);
                 audit("held", lease);
             }
-        } else if (observed.version == state_.table_version && hindrance(state_, lease.drive).empty()) {
+        } else if (observed.version == state_.table_version && out_of_order(state_, lease.drive).empty()) {
             lease.unadmitted_since = lease.unadmitted_since.value_or(now_);
         } else {
             lease.unadmitted_since.reset();
@@ -153,10 +175,27 @@ void Step::handle(const DataPathReported& report) {
     }
 }
 
+// The data path of this machine would have told by now how high to go, and this arbiter would have gone above it.
+void Step::watch_rival() {
+    if (state_.rival_term > state_.term && now_ >= state_.rival_since + state_.timing.ttl) {
+        actions_.deposed = fmt::format(
+            "blades have heard an arbiter of term {} and this one is of term {}, and no data path has come to it: it runs "
+            "on an old copy of the store, so it ends; run one arbiter only, or start drivebayfs if this is the one",
+            state_.rival_term, state_.term);
+    }
+}
+
 void Step::handle(const DataPathLeft&) {
     if (state_.data_path_online) {
         state_.data_path_online = false;
         actions_.audit.push_back({.event = "data-path-offline"});
+        if (planted(PlantedBug::dead_data_path_taken_for_fenced)) {
+            for (auto& [id, lease] : state_.leases) {
+                if (lease.state == LeaseState::fencing) {
+                    finish(lease);
+                }
+            }
+        }
         for (auto& [id, lease] : state_.leases) {
             lease.unadmitted_since.reset();
         }

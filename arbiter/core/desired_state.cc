@@ -20,7 +20,8 @@ protocol::Desired desired_state(const State& state, const std::string& name) {
                                  .access = lease.mode,
                                  .kind = shown_as(drive, blade, lease.slot),
                                  .size = drive.size,
-                                 .eject = lease.state == LeaseState::revoking});
+                                 .eject = lease.state == LeaseState::revoking,
+                                 .wish = lease.wish});
     }
     return desired;
 }

@@ -50,6 +50,7 @@ struct Present {
     std::optional<int> slot;
     Policy policy = Policy::queue;
     std::optional<Duration> deadline;  // of take
+    std::string request;               // the same in each repetition of one request; empty: never repeated
 };
 struct Withdraw {
     std::string drive;
@@ -59,6 +60,11 @@ struct Withdraw {
     std::optional<Duration> deadline;
 };
 struct LeaveQueue {
+    LeaseId lease = 0;
+};
+
+// Ends one lease at once, whoever has it, and with it its presentation.
+struct Revoke {
     LeaseId lease = 0;
 };
 
@@ -92,7 +98,7 @@ struct LocalReleased {
 };
 
 using Happening = std::variant<Started, Tick, AddDrive, RemoveDrive, RefreshDrive, AddBlade, RemoveBlade, Present,
-                               Withdraw, LeaveQueue, BladeArrived, BladeReported, BladeRenewed, BladeLeft,
+                               Withdraw, LeaveQueue, Revoke, BladeArrived, BladeReported, BladeRenewed, BladeLeft,
                                DataPathArrived, DataPathReported, DataPathLeft, LocalAcquired, LocalReleased>;
 
 struct Event {
@@ -109,8 +115,11 @@ struct Changes {
     std::set<std::string> blades;
     std::set<std::string> epochs;
     std::set<LeaseId> leases;
+    std::set<std::string> requests;
     bool term = false;
-    bool empty() const { return drives.empty() && blades.empty() && epochs.empty() && leases.empty() && !term; }
+    bool empty() const {
+        return drives.empty() && blades.empty() && epochs.empty() && leases.empty() && requests.empty() && !term;
+    }
 };
 
 // A fact for the audit log.
@@ -140,6 +149,8 @@ struct Actions {
     std::optional<Refusal> refusal;
     std::vector<LeaseId> leases;  // that the request is about, in the order of its blades
     std::optional<protocol::Welcome> welcome;
+    // A later arbiter leads: the sentence with which this one must end. Nothing else of these actions is to be told.
+    std::optional<std::string> deposed;
 };
 
 Actions step(State& state, const Event& event);
@@ -162,6 +173,8 @@ std::vector<Holder> behind(const State& state, const Lease& lease);
 
 // Why a drive can be granted to nobody just now, whoever asks; empty: it can.
 std::string hindrance(const State& state, const std::string& drive);
+// The part of it that lies with the drive and the data path.
+std::string out_of_order(const State& state, const std::string& drive);
 
 // Checks that can be made before a new drive is probed.
 std::optional<Refusal> check_new_drive(const State& state, const std::string& name);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "arbiter/core/step.h"
+#include "lib/base/planted_bug.h"
 
 namespace drivebay::arbiter {
 namespace {
@@ -93,7 +94,9 @@ void Step::fence(Lease& lease, Ending ending, const std::string& outcome) {
     lease.outcome = outcome;
     lease.fencing_since = now_;
     lease.unadmitted_since.reset();
-    changed(lease);
+    if (!planted(PlantedBug::fencing_not_stored)) {
+        changed(lease);
+    }
     table_changed();
     if (visible) {
         desired_changed(lease.blade);
@@ -124,6 +127,7 @@ Lease& Step::succeed(Lease& lease, Mode mode, bool keep_place) {
     const std::int64_t place = lease.order;
     Lease& next = new_lease(lease.drive, lease.blade, mode, lease.slot);
     next.notice = lease.notice;
+    next.wish = lease.wish;
     if (keep_place) {
         next.order = place;
     }
@@ -136,6 +140,7 @@ void Step::expire_sessions() {
     for (auto& [name, blade] : state_.blades) {
         if (blade.live && now_ >= blade.deadline) {
             blade.live = false;
+            blade.awaited = false;
             actions_.audit.push_back({.event = "session-expired", .blade = name});
         }
     }
@@ -163,7 +168,7 @@ void Step::expire_sessions() {
                 return other.state == LeaseState::waiting && other.drive == lease.drive && other.blade != lease.blade &&
                        !coexist(other.mode, lease.mode) && state_.blades.at(other.blade).live;
             });
-        if (waited_for) {
+        if (waited_for || planted(PlantedBug::expiry_needs_no_waiter)) {
             succeed(lease, lease.mode, false);
             fence(lease, Ending::expired, sentence);
         }

@@ -8,6 +8,7 @@
 
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
+#include "lib/base/planted_bug.h"
 
 namespace drivebay::arbiter {
 namespace {
@@ -29,6 +30,16 @@ bool goes_before(const State& state, const Lease& one, const Lease& other) {
 }  // namespace
 
 std::string hindrance(const State& state, const std::string& name) {
+    for (const auto& [id, lease] : state.leases) {
+        if (lease.drive == name && is_active(lease) && !is_local(lease) && state.blades.at(lease.blade).awaited) {
+            return fmt::format("the arbiter has just started and waits for {}, which holds drive {}, to report",
+                               lease.blade, name);
+        }
+    }
+    return out_of_order(state, name);
+}
+
+std::string out_of_order(const State& state, const std::string& name) {
     if (!state.data_path_online) {
         return "the data path (drivebayfs on the management module) is not connected to the arbiter";
     }
@@ -115,7 +126,7 @@ void Step::serve(std::vector<Lease*>& queue) {
     for (Lease* lease : queue) {
         const bool overtakes = std::any_of(passed.begin(), passed.end(),
                                            [lease](const Lease* earlier) { return !compatible(*lease, *earlier); });
-        if (overtakes || !is_free_for(*lease)) {
+        if ((overtakes && !planted(PlantedBug::readers_overtake_writers)) || !is_free_for(*lease)) {
             passed.push_back(lease);
         } else {
             grant(*lease);
@@ -126,13 +137,19 @@ void Step::serve(std::vector<Lease*>& queue) {
 void Step::grant(Lease& lease) {
     lease.epoch = next_epoch(lease.drive);
     lease.state = LeaseState::granted;
+    if (lease.wish == 0) {
+        // With the term: a store that was rolled back gives the numbers of its leases once more.
+        lease.wish = state_.term << 32 | lease.id;
+    }
     changed(lease);
     table_changed();
     audit("granted", lease);
 }
 
 Epoch Step::next_epoch(const std::string& drive) {
-    actions_.changes.epochs.insert(drive);
+    if (!planted(PlantedBug::epoch_not_stored)) {
+        actions_.changes.epochs.insert(drive);
+    }
     return ++state_.epochs[drive];
 }
 

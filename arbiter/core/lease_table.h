@@ -49,11 +49,13 @@ struct Blade {
     Instant deadline{};      // of a live session
     protocol::BladeObserved observed;
     std::uint64_t version = 0;  // of its desired state; rises across terms too
+    // Since the start: it held something when the arbiter ended, and has neither reported nor run out of time.
+    bool awaited = false;
 };
 
 // waiting → granted (epoch stored, the data path has not said that it admitted it) → held → revoking (the blade is
 // asked to put it out) → fencing (the data path is told to end it) → gone. A lease bears one epoch in its life; what is
-// presented again after an end is a new lease, its successor.
+// presented again after an end is a new lease, its successor; both are for one wish.
 enum class LeaseState { waiting, granted, held, revoking, fencing, gone };
 
 // Why a lease ends.
@@ -85,6 +87,7 @@ struct Lease {
     std::int64_t order = 0;  // in the queue: the lowest first
     bool wanted = true;      // it is a presentation
     bool seen_loaded = false;
+    std::uint64_t wish = 0;  // the operator's, the same in all that succeed each other; given with the first grant
     Ending ending = Ending::none;
     LeaseId successor = 0;
     LeaseId taker = 0;    // the lease whose --take asks for this one's end
@@ -100,12 +103,19 @@ struct Lease {
     std::optional<Instant> unadmitted_since;  // ready drive, and yet not admitted
 };
 
+// An operator's request that was entered, so that its repetition is answered and not entered again.
+struct Request {
+    std::uint64_t entered = 0;  // the higher, the later
+    std::vector<LeaseId> leases;
+};
+
 struct State {
     // stored
     std::map<std::string, Drive> drives;
     std::map<std::string, Blade> blades;
     std::map<LeaseId, Lease> leases;
     std::map<std::string, Epoch> epochs;  // the last of each drive name, removed ones included: never forgotten
+    std::map<std::string, Request> requests;  // the last ones, by the id that the operator's side gave them
     Term term = 0;
     LeaseId last_lease = 0;
     std::int64_t last_order = 0;
@@ -120,9 +130,14 @@ struct State {
     std::map<protocol::FenceOrder, Mode> strays;
     std::map<std::pair<std::string, std::string>, protocol::Counters> counters;  // (drive, blade)
     std::deque<LeaseId> gone;  // the last ones, so that whoever waits for them can still read their outcome
+    // Of an arbiter that this store does not know of: a blade has heard this higher term. Until the data path has told
+    // how high to go, nobody can say which of the two is the later one.
+    Term rival_term = 0;
+    Instant rival_since{};
 };
 
 inline constexpr std::size_t gone_kept = 512;
+inline constexpr std::size_t requests_kept = 512;
 
 // Versions start at the term's block, so that an answer to another term's state is never taken for one to this term's.
 inline std::uint64_t first_version(Term term) {

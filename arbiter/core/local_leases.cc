@@ -3,6 +3,7 @@
 
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
+#include "lib/base/planted_bug.h"
 #include "lib/base/names.h"
 
 namespace drivebay::arbiter {
@@ -35,7 +36,8 @@ void Step::handle(const LocalAcquired& acquired) {
                         request.drive, own->mode == Mode::read ? "reading" : "writing");
     } else if (const std::string hindered = hindrance(state_, request.drive); !hindered.empty()) {
         answer.error = hindered;
-    } else if (const auto holders = behind(state_, wish); !holders.empty()) {
+    } else if (const auto holders = behind(state_, wish);
+               !holders.empty() && !planted(PlantedBug::local_use_ignores_holders)) {
         answer.error = fmt::format("drive {} is in use by {}", request.drive, name_holders(holders));
     } else {
         Lease& lease = new_lease(request.drive, blade, request.mode, -1);

@@ -129,7 +129,32 @@ void Step::inherit(LeaseId former, LeaseId heir) {
     }
 }
 
+// Keeps what a request led to, for its repetition; the oldest are forgotten.
+void Step::remember(const std::string& request) {
+    if (request.empty()) {
+        return;
+    }
+    std::uint64_t latest = 0;
+    auto oldest = state_.requests.end();
+    for (auto entry = state_.requests.begin(); entry != state_.requests.end(); ++entry) {
+        latest = std::max(latest, entry->second.entered);
+        if (oldest == state_.requests.end() || entry->second.entered < oldest->second.entered) {
+            oldest = entry;
+        }
+    }
+    if (state_.requests.size() >= requests_kept) {
+        actions_.changes.requests.insert(oldest->first);
+        state_.requests.erase(oldest);
+    }
+    state_.requests[request] = Request{latest + 1, actions_.leases};
+    actions_.changes.requests.insert(request);
+}
+
 void Step::handle(const Present& request) {
+    if (const auto entered = state_.requests.find(request.request); entered != state_.requests.end()) {
+        actions_.leases = entered->second.leases;
+        return;
+    }
     const auto drive = state_.drives.find(request.drive);
     if (drive == state_.drives.end()) {
         actions_.refusal = no_such_drive(state_, request.drive);
@@ -194,6 +219,7 @@ void Step::handle(const Present& request) {
         }
         actions_.leases.push_back(id);
     }
+    remember(request.request);
 }
 
 void Step::handle(const Withdraw& request) {
@@ -249,6 +275,18 @@ void Step::handle(const Withdraw& request) {
         }
         actions_.leases.push_back(answer);
     }
+}
+
+void Step::handle(const Revoke& request) {
+    const auto found = state_.leases.find(request.lease);
+    if (found == state_.leases.end()) {
+        refuse(404, fmt::format("there is no lease {}; drivebay leases lists them", request.lease));
+        return;
+    }
+    fence(found->second, Ending::withdrawn,
+          found->second.mode == Mode::write ? "revoked by the operator: what the host had not written is lost, or unknown"
+                                            : "revoked by the operator");
+    actions_.leases.push_back(request.lease);
 }
 
 void Step::handle(const LeaveQueue& request) {

@@ -23,6 +23,7 @@ public:
     void handle(const Present&);
     void handle(const Withdraw&);
     void handle(const LeaveQueue&);
+    void handle(const Revoke&);
     void handle(const BladeArrived&);
     void handle(const BladeReported&);
     void handle(const BladeRenewed&);
@@ -67,9 +68,13 @@ private:
     void observe(Blade& blade, const protocol::BladeObserved& observed, bool answers_our_version);
     void released(Lease& lease, const protocol::LastMedium& last);
     void report_loss(const std::string& blade, const protocol::LastMedium& last);
+    // The host put it out: whatever else its wish has led to since ends too.
+    void consume_wish(const std::string& blade, const protocol::LastMedium& last);
+    void watch_rival();
 
     // ---- data_path_reports.cc
     void requeue_unadmitted();
+    void raise_term(Term heard);
     void raise_floor(const std::string& drive, Epoch floor);
 
     // ---- presenting.cc
@@ -77,6 +82,7 @@ private:
     std::optional<Refusal> plan(const Present& request, const std::string& blade, std::vector<Plan>& plans) const;
     std::optional<Refusal> refuse_to_wait(const Present& request, const std::vector<Plan>& plans) const;
     void inherit(LeaseId former, LeaseId heir);
+    void remember(const std::string& request);
     void take_over(Lease& taker, const Present& request);
     std::optional<Refusal> list_blades(const std::vector<std::string>& named, std::vector<std::string>& blades) const;
 

@@ -26,7 +26,10 @@ Result<ViewInfo> blade_view_info(const std::string& blade, const std::string& dr
 // One open file's hold on the drive.
 class BladeView final : public View {
 public:
-    explicit BladeView(std::shared_ptr<BladeDrive> drive) : drive_(std::move(drive)) { ++drive_->views_; }
+    explicit BladeView(std::shared_ptr<BladeDrive> drive) : drive_(std::move(drive)) {
+        ++drive_->views_;
+        drive_->was_opened_ = true;
+    }
     BladeView(const BladeView&) = delete;
     BladeView& operator=(const BladeView&) = delete;
     ~BladeView() override { drive_->view_closed(); }
@@ -124,7 +127,7 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
         for (const Waiting& waiting : std::exchange(waiting_, {})) {
             waiting.opened(told);
         }
-        return std::exchange(closed_, {})({protocol::Outcome::unknown, error.message});
+        return std::exchange(closed_, {})({protocol::Outcome::unknown, error.message, was_opened_});
     }
     drive_ = std::move(*drive);
     serve_waiting();
@@ -204,6 +207,7 @@ void BladeDrive::flushed(int error) {
 
 void BladeDrive::close(DrainAnswer answer) {
     closing_ = true;
+    answer.opened = was_opened_;
     drive_->close([self = shared_from_this(), answer = std::move(answer)] {
         self->loop_.post([self, answer] {
             self->drive_.reset();

@@ -70,6 +70,7 @@ private:
     ViewInfo info_;
     std::vector<Waiting> waiting_;
     std::uint64_t views_ = 0;
+    bool was_opened_ = false;
     protocol::Counters counters_;
     std::map<std::uint64_t, std::function<void()>> on_end_;
     std::uint64_t last_end_ = 0;

@@ -168,12 +168,13 @@ void DataPath::Impl::drain(const std::string& drive, const std::string& blade, E
     const std::shared_ptr<AdmittedView> view = served == nullptr ? nullptr : served->view(epoch);
     if (!view || view->info().admission.blade != blade) {
         return callback({protocol::Outcome::unknown, "there is no view of " + log::quoted(drive) + " for " +
-                                                         log::quoted(blade) + " with epoch " + std::to_string(epoch)});
+                                                         log::quoted(blade) + " with epoch " + std::to_string(epoch),
+                         false});
     }
     view->when_unused([view, callback = std::move(callback)] {
-        flush(view, [callback](int error) {
+        flush(view, [view, callback](int error) {
             if (error == 0) {
-                callback({protocol::Outcome::drained, ""});
+                callback({protocol::Outcome::drained, "", view->was_opened()});
             } else if (error == ESHUTDOWN) {
                 callback({protocol::Outcome::lost, "the epoch was ended before it was drained"});
             } else {

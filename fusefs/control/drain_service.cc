@@ -141,7 +141,7 @@ struct DrainService::Impl : std::enable_shared_from_this<DrainService::Impl> {
     }
 
     static std::string drained(const DrainAnswer& given) {
-        return dumped({{"outcome", protocol::to_string(given.outcome)}, {"error", given.error}});
+        return dumped({{"outcome", protocol::to_string(given.outcome)}, {"error", given.error}, {"opened", given.opened}});
     }
 };
 

@@ -19,7 +19,8 @@ namespace drivebay {
 
 struct DrainAnswer {
     protocol::Outcome outcome = protocol::Outcome::unknown;
-    std::string error;  // a sentence, unless drained
+    std::string error;   // a sentence, unless drained
+    bool opened = true;  // a file of it has been open here
 };
 
 struct DriveStatus {

@@ -151,7 +151,10 @@ Result<Epoch> TableKeeper::take_local(const Admission& admission) {
     if (!taken) {
         log::warning("a local lease was granted but cannot be admitted",
                      {{"drive", admission.drive}, {"epoch", admission.epoch}, {"reason", taken.error().message}});
-        link_->send(protocol::LocalRelease{admission.drive, admission.epoch});
+        // One that is just being closed is released when its fence is done, not before.
+        if (!table_.state().admissions.contains({admission.drive, admission.epoch})) {
+            link_->send(protocol::LocalRelease{admission.drive, admission.epoch});
+        }
         return Error{EIO, "the arbiter granted " + log::quoted(admission.drive) + ", but " + taken.error().message};
     }
     return admission.epoch;

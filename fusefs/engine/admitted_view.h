@@ -34,7 +34,11 @@ public:
     protocol::Counters counters() const;
 
     // Open handles: file handles and NBD connections. Told by whoever hands them out (ManagementCatalogue).
-    void handle_opened() { ++handles_; }
+    void handle_opened() {
+        ++handles_;
+        was_opened_ = true;
+    }
+    bool was_opened() const { return was_opened_; }
     void handle_closed();
     std::uint64_t handles() const { return handles_; }
     // Runs `callback` once no handle is open: at once if none is.
@@ -55,6 +59,7 @@ private:
     std::map<std::uint64_t, std::function<void()>> end_callbacks_;
     std::uint64_t last_callback_ = 0;
     std::uint64_t handles_ = 0;
+    bool was_opened_ = false;
     std::vector<std::function<void()>> unused_callbacks_;
     std::uint64_t reads_ = 0;
     std::uint64_t read_bytes_ = 0;

@@ -12,12 +12,17 @@
 #include <cstdint>
 #include <functional>
 
+#include "lib/base/planted_bug.h"
+
 namespace drivebay {
 
 class Gate {
 public:
     // True: inside, and leave() is owed. Any thread.
     bool enter() {
+        if (planted(PlantedBug::gate_checks_before_it_counts)) {
+            return !closed();
+        }
         inside_.fetch_add(1, std::memory_order_seq_cst);
         if (closed_.load(std::memory_order_seq_cst)) [[unlikely]] {
             leave();
@@ -25,6 +30,11 @@ public:
         }
         return true;
     }
+
+#ifdef DRIVEBAY_WITH_PLANTED_BUGS
+    // With that bug: what enter() left for later.
+    void count_late() { inside_.fetch_add(1, std::memory_order_seq_cst); }
+#endif
 
     // Any thread. The last to leave a closed gate runs the closer's callback, on its own thread.
     void leave() {
@@ -40,6 +50,9 @@ public:
         // The closer itself counts as inside while it closes: whoever leaves last, it or an I/O, finds drained_ set.
         inside_.fetch_add(1, std::memory_order_seq_cst);
         closed_.store(true, std::memory_order_seq_cst);
+        if (planted(PlantedBug::gate_reports_drained_at_once)) {
+            report_drained();
+        }
         leave();
     }
 

@@ -44,6 +44,10 @@ public:
     void operator()(const char* key, T& value) {
         out_[key] = encoded(value);
     }
+    template <class T>
+    void optional(const char* key, T& value) {
+        (*this)(key, value);
+    }
     // An empty text stands for none and is written as null.
     void nullable(const char* key, std::string& value) { out_[key] = value.empty() ? json(nullptr) : json(value); }
 
@@ -87,6 +91,13 @@ public:
     template <class T>
     void operator()(const char* key, T& value) {
         decode_into(value, member(key), place_ + "." + key);
+    }
+    // One that earlier versions do not tell: absent, it stays as it is.
+    template <class T>
+    void optional(const char* key, T& value) {
+        if (const auto found = in_.find(key); found != in_.end()) {
+            decode_into(value, *found, place_ + "." + key);
+        }
     }
     void nullable(const char* key, std::string& value) {
         const json& found = member(key);
@@ -181,6 +192,7 @@ private:
 template <class V>
 void fields(V& v, LastMedium& m) {
     v("drive", m.drive), v("epoch", m.epoch), v("outcome", m.outcome), v("by_host", m.by_host);
+    v.optional("wish", m.wish);
 }
 template <class V>
 void fields(V& v, ObservedSlot& m) {
@@ -207,7 +219,7 @@ void fields(V& v, Refused& m) {
 template <class V>
 void fields(V& v, DesiredSlot& m) {
     v("slot", m.slot), v("drive", m.drive), v("epoch", m.epoch), v("access", m.access), v("kind", m.kind);
-    v("size", m.size), v("eject", m.eject);
+    v("size", m.size), v("eject", m.eject), v.optional("wish", m.wish);
 }
 template <class V>
 void fields(V& v, Desired& m) {

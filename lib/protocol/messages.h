@@ -28,6 +28,7 @@ struct LastMedium {
     Epoch epoch = 0;
     Outcome outcome = Outcome::unknown;
     bool by_host = false;
+    std::uint64_t wish = 0;  // the DesiredSlot's
     bool operator==(const LastMedium&) const = default;
 };
 
@@ -78,6 +79,9 @@ struct DesiredSlot {
     DriveKind kind = DriveKind::disk;
     std::uint64_t size = 0;
     bool eject = false;
+    // Which of the operator's wishes this is for, whatever its epoch; 0: not told. What a host put out is not put in
+    // again for the same wish.
+    std::uint64_t wish = 0;
     bool operator==(const DesiredSlot&) const = default;
 };
 

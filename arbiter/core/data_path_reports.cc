@@ -89,7 +89,7 @@ void Step::handle(const DataPathArrived& arrived) {
         }
     }
     const auto still_open = [&hello](const Lease& lease) {
-        return std::find(hello.local.begin(), hello.local.end(), protocol::LocalUse{lease.drive, lease.epoch}) !=
+        return std::find(hello.local.begin(), hello.local.end(), protocol::LocalUse{lease.drive, lease.epoch, false}) !=
                hello.local.end();
     };
     for (auto& [id, lease] : state_.leases) {

@@ -41,8 +41,8 @@ protocol::DataPathHello TableKeeper::hello() const {
     for (const auto& [key, row] : state.admissions) {
         if (row.admission.blade != local_blade) {
             hello.admitted.push_back(row.admission);
-        } else if (!row.revoking) {
-            hello.local.push_back({row.admission.drive, row.admission.epoch});
+        } else {
+            hello.local.push_back({row.admission.drive, row.admission.epoch, row.revoking});
         }
     }
     return hello;

@@ -239,7 +239,7 @@ void fields(V& v, Admission& m) {
 }
 template <class V>
 void fields(V& v, LocalUse& m) {
-    v("drive", m.drive), v("epoch", m.epoch);
+    v("drive", m.drive), v("epoch", m.epoch), v.optional("ending", m.ending);
 }
 template <class V>
 void fields(V& v, DataPathHello& m) {

@@ -106,6 +106,7 @@ struct Renewed {
 struct LocalUse {
     std::string drive;
     Epoch epoch = 0;
+    bool ending = false;  // its gate is closed, its fence is not done
     bool operator==(const LocalUse&) const = default;
 };
 

@@ -316,6 +316,7 @@ bool BladeNode::perform(const Insert& action) {
         const auto client = fs.client(action.drive, action.epoch);
         client->open([this, action, wish, result, tell, client, run, boot = boots_](int error) {
             SimLun& lun = luns_[action.slot];
+            weather_.trace("{}: the kernel opened {}@{}: {}", name_, action.drive, action.epoch, error);
             if (error == 0 && run != runs_) {
                 ledger_.ejected_unseen(client->what());
                 return client->release();
@@ -382,12 +383,17 @@ bool BladeNode::perform(const Drain& action) {
     auto told = std::make_shared<bool>(false);
     const auto tell = [this, action, told](DrainAnswer answer) {
         if (!std::exchange(*told, true)) {
+            weather_.trace("{}: {}@{} is {}{}", name_, action.drive, action.epoch,
+                           answer.kind == DrainAnswer::Kind::answered ? protocol::to_string(answer.outcome) : "not drained yet",
+                           answer.opened ? "" : ", and was never open");
             feed(Drained{action.slot, std::move(answer)});
         }
     };
     const auto client = fs.client(action.drive, action.epoch);
-    client->drain([this, tell](const DrainAnswer& answer) {
-        scheduler().after(Duration::zero(), in_this_life([tell, answer] { tell(answer); }));
+    auto answered = std::make_shared<DrainAnswer>();
+    client->drain([this, answered, deliver = in_this_life([tell, answered] { tell(*answered); })](const DrainAnswer& answer) {
+        *answered = answer;
+        scheduler().after(Duration::zero(), deliver);
     });
     after(action.limit, [tell] { tell({DrainAnswer::Kind::busy, protocol::Outcome::unknown, ""}); });
     return true;

@@ -297,6 +297,7 @@ void Chassis::usurp() {
             if (leader() == other && arbiters_[1 - other]->alive()) {
                 data_path_link_lost();
                 data_path_at_ = 1 - other;
+                ledger_.store_rolled_back();  // it has not heard what was told to the other one
                 for (const auto& name : blade_names) {
                     blade_at_[name] = 1 - other;
                     blades_[name]->drop_link();

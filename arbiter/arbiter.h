@@ -1,42 +1,85 @@
 // The lease core put to work: gives it the time, commits what it decided, then lets it become visible.
-// Everything happens on the reactor's thread.
+//
+// Events wait in a queue. A batch, all of those that wait, is stepped; what it changed durably is committed in one
+// transaction on the disk's thread; only when that is done is anybody told, and the next batch stepped. So a disk that
+// hangs delays what rests on it and nothing else: the reactor's thread never waits, reads are answered, and renewals of
+// live sessions are taken as they come. While a commit is under way the state does not change at all.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "arbiter/core/lease_core.h"
+#include "arbiter/disk_thread.h"
 #include "arbiter/event_log.h"
 #include "arbiter/store/store.h"
 #include "lib/rpc/reactor.h"
 
 namespace drivebay::arbiter {
 
-// Told of every step that changed anything, after its commit. Must not call apply() from there.
+// Told of every batch that changed anything, after its commit: `actions` are those of all its steps together (refusal,
+// leases and welcome, which belong to single events, left out), and the state holds nothing uncommitted.
 class Audience {
 public:
     virtual ~Audience() = default;
     virtual void told(const Actions& actions) = 0;
 };
 
+// Everything is called, and calls back, on the reactor's thread.
 class Arbiter {
 public:
     // `state` is as the store has it, term included. `give_up` is called once with a sentence when a commit fails: the
-    // state is then ahead of the store, so every later request is refused and the program must end.
+    // state is then ahead of the store, so all that waited and every later event is refused and the program must end.
     Arbiter(rpc::Reactor& reactor, State state, Store& store, EventLog& events,
             std::function<void(const std::string&)> give_up);
 
+    // While a commit is under way this is ahead of what is promised: see read().
     const State& state() const { return state_; }
     EventLog& events() { return events_; }
+    bool has_given_up() const { return given_up_; }
 
     // In the order in which they are told; they must outlive the arbiter's last event.
     void add_audience(Audience& audience) { audience_.push_back(&audience); }
     // The first event; to be called once everybody listens.
     void start();
-    Actions apply(Happening what);
+
+    // `answer` is called once: when what came of the event is durable and the audience was told, now or later. By then
+    // other events of its batch have been stepped too: what it added may be gone again.
+    using Answer = std::function<void(const Actions&)>;
+    void apply(Happening what, Answer answer = nullptr);
+
+    // Calls `reader` as soon as the state holds nothing uncommitted, and when the store has been waited for longer than
+    // read_patience even so: then store_delay() says how long, and the reader must say so too.
+    void read(std::function<void()> reader);
+    static constexpr Duration read_patience = std::chrono::milliseconds(100);
+
+    // How long the commit under way has been waited for; nothing: there is none.
+    std::optional<Duration> store_delay() const;
+
+    // For whatever else may wait for the disk: jobs are run between commits.
+    DiskThread& disk() { return disk_; }
 
 private:
+    struct Waiting {
+        Happening what;
+        Answer answer;
+    };
+    struct Stepped {
+        Actions actions;
+        Answer answer;
+    };
+    bool renew(const Happening& what);
+    void work();
+    void step_queue();
+    void commit();
+    void committed(const Status& outcome);
+    void tell();
+    void let_readers_read();
+    void refuse_all(const std::string& why);
     void set_timer();
 
     State state_;
@@ -45,7 +88,24 @@ private:
     std::function<void(const std::string&)> give_up_;
     std::vector<Audience*> audience_;
     rpc::Timer timer_;
+    rpc::Timer patience_;
     bool given_up_ = false;
+    bool telling_ = false;
+
+    std::deque<Waiting> queue_;
+    // Sessions that lived on while a commit was under way, and when they last said so.
+    std::map<std::string, Instant> renewed_;
+    std::vector<std::function<void()>> readers_;
+
+    // The batch that was stepped and is not yet told.
+    std::vector<Stepped> batch_;
+    Actions together_;
+    std::vector<EventLog::Line> lines_;
+    std::optional<Instant> committing_since_;
+    Status committed_ = success();  // the disk thread's, while it commits
+
+    // Last: what it works on outlives its last job.
+    DiskThread disk_;
 };
 
 }  // namespace drivebay::arbiter

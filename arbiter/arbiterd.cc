@@ -1,5 +1,8 @@
 // drivebay-arbiterd: who may use which drive.
 #include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 
 #include "arbiter/service.h"
 #include "lib/base/log.h"
@@ -9,7 +12,17 @@ namespace {
 
 using namespace drivebay;
 
+// A descriptor a blade: what a shell or systemd sets out with (1024) is for programs that use select().
+void allow_many_connections() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 65536);
+        (void)::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int run(const arbiter::Settings& settings, program::Readiness& readiness) {
+    allow_many_connections();
     int exit_status = 0;
     rpc::Reactor reactor;
     arbiter::Service service(reactor, settings, [&reactor, &exit_status](const std::string& why) {

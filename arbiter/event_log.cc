@@ -26,6 +26,7 @@ Result<std::unique_ptr<EventLog>> EventLog::open(const std::string& path, std::u
     }
     log->read_back();
     log->last_ = std::max(log->last_, least);
+    log->drawn_up_ = log->last_;
     return log;
 }
 
@@ -36,21 +37,22 @@ Status EventLog::reopen() {
     if (!file) {
         return system_error(errno, "cannot open the audit log " + path_);
     }
-    file_ = std::move(file);
+    const std::lock_guard lock(mutex_);
+    file_ = std::make_shared<UniqueFd>(std::move(file));
     return success();
 }
 
 void EventLog::read_back() {
     struct stat status {};
-    if (::fstat(file_.get(), &status) != 0 || status.st_size == 0) {
+    if (::fstat(file_->get(), &status) != 0 || status.st_size == 0) {
         return;
     }
     const off_t from = std::max<off_t>(0, status.st_size - read_back_bytes);
     std::string text(static_cast<std::size_t>(status.st_size - from), '\0');
-    const ssize_t got = ::pread(file_.get(), text.data(), text.size(), from);
+    const ssize_t got = ::pread(file_->get(), text.data(), text.size(), from);
     text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
     // A last line that a power cut left half written must not swallow the next one.
-    if (!text.empty() && text.back() != '\n' && ::write(file_.get(), "\n", 1) != 1) {
+    if (!text.empty() && text.back() != '\n' && ::write(file_->get(), "\n", 1) != 1) {
         log::warning("the audit log cannot be written", {{"path", path_}, {"errno", errno}});
     }
     for (std::size_t start = 0; start < text.size();) {
@@ -60,22 +62,24 @@ void EventLog::read_back() {
         const auto parsed = nlohmann::json::parse(line, nullptr, false);
         const auto id = parsed.is_object() ? parsed.find("id") : parsed.end();
         if (parsed.is_object() && id != parsed.end() && id->is_number_unsigned()) {
-            last_ = std::max(last_, id->get<std::uint64_t>());
-            keep({id->get<std::uint64_t>(), std::move(line)});
+            keep({{id->get<std::uint64_t>(), std::move(line)}});
         }
     }
 }
 
-void EventLog::keep(Line line) {
-    recent_.push_back(std::move(line));
-    if (recent_.size() > kept_in_memory) {
-        recent_.pop_front();
+void EventLog::keep(std::vector<Line> lines) {
+    for (Line& line : lines) {
+        last_ = std::max(last_, line.id);
+        recent_.push_back(std::move(line));
+        if (recent_.size() > kept_in_memory) {
+            recent_.pop_front();
+        }
     }
 }
 
-void EventLog::append(const AuditEntry& entry) {
+EventLog::Line EventLog::draw_up(const AuditEntry& entry) {
     nlohmann::ordered_json json;
-    json["id"] = ++last_;
+    json["id"] = ++drawn_up_;
     json["time"] = wall_time();
     json["event"] = entry.event;
     const auto add = [&json](const char* key, const auto& value) {
@@ -89,15 +93,25 @@ void EventLog::append(const AuditEntry& entry) {
     add("epoch", entry.epoch);
     add("mode", entry.mode);
     add("detail", entry.detail);
-    Line line{last_, json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)};
-    const std::string bytes = line.json + "\n";
-    const bool written = ::write(file_.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+    return {drawn_up_, json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)};
+}
+
+void EventLog::write(const std::vector<Line>& lines) {
+    std::string bytes;
+    for (const Line& line : lines) {
+        bytes += line.json + "\n";
+    }
+    std::shared_ptr<const UniqueFd> file;
+    {
+        const std::lock_guard lock(mutex_);
+        file = file_;
+    }
+    const bool written = ::write(file->get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
     if (!written && !failing_) {
         log::error("the audit log cannot be written; events are kept in memory only",
                    {{"path", path_}, {"errno", errno}});
     }
     failing_ = !written;
-    keep(std::move(line));
 }
 
 std::vector<EventLog::Line> EventLog::after(std::uint64_t after, std::size_t most) const {

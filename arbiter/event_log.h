@@ -1,11 +1,12 @@
 // The audit log: one JSON object a line, appended for ever, and the last of them in memory for whoever asks.
 // Fields: id (rising, also across restarts), time, event, and what the event has of drive, blade, lease, epoch, mode,
-// detail. One thread.
+// detail. One thread, but for write().
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,17 @@ public:
     // Goes on after the highest id in the file, or after `least` in an empty one (a rotated one).
     static Result<std::unique_ptr<EventLog>> open(const std::string& path, std::uint64_t least);
 
-    // A line that the disk does not take is told in the program's log and kept in memory: leases never wait for it.
-    void append(const AuditEntry& entry);
+    // An event's line, with its id and time. Nobody sees it before keep().
+    Line draw_up(const AuditEntry& entry);
+    // To the file; may wait for the disk, and is for one other thread to call. Lines that the disk does not take are told
+    // in the program's log and kept in memory alone: leases never wait for them.
+    void write(const std::vector<Line>& lines);
+    // Lets whoever asks see them.
+    void keep(std::vector<Line> lines);
     // After a rotation moved the file away.
     Status reopen();
 
+    // Of those that can be seen.
     std::uint64_t last() const { return last_; }
     // Those after `after` that are still in memory, oldest first, at most `most`.
     std::vector<Line> after(std::uint64_t after, std::size_t most) const;
@@ -37,13 +44,14 @@ public:
 private:
     explicit EventLog(std::string path) : path_(std::move(path)) {}
     void read_back();
-    void keep(Line line);
 
     std::string path_;
-    UniqueFd file_;
+    std::mutex mutex_;  // of file_ alone, never held while the disk is waited for
+    std::shared_ptr<const UniqueFd> file_;
+    std::uint64_t drawn_up_ = 0;
     std::uint64_t last_ = 0;
     std::deque<Line> recent_;
-    bool failing_ = false;
+    bool failing_ = false;  // of write()'s thread
 };
 
 }  // namespace drivebay::arbiter

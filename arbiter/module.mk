@@ -22,6 +22,7 @@ arbiter_SOURCES := \
 	arbiter/core/refusals.cc \
 	arbiter/core/slot_choice.cc \
 	arbiter/core/step.cc \
+	arbiter/disk_thread.cc \
 	arbiter/event_log.cc \
 	arbiter/links/blade_links.cc \
 	arbiter/links/data_path_link.cc \
@@ -32,6 +33,7 @@ arbiter_SOURCES := \
 drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 
 arbiter_TESTS := \
+	tests/unit/arbiter_commit_test.cc \
 	tests/unit/arbiter_service_test.cc \
 	tests/unit/event_log_test.cc \
 	tests/unit/lease_endings_test.cc \

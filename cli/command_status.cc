@@ -31,6 +31,11 @@ Status show_status(const Invocation& invocation) {
         Invocation::print_json(*status);
         return success();
     }
+    const json store = status->value("store", json::object());
+    if (const auto waiting = store.find("waiting_ms"); waiting != store.end() && waiting->is_number()) {
+        fmt::print("the arbiter's store has not answered for {:.1f} s: what was asked since is not promised yet\n\n",
+                   waiting->get<double>() / 1000);
+    }
     const json none = json::array();
     print_section(drive_table(status->value("drives", none)),
                   "no drives; add one: drivebay drive add NAME --source PATH");
@@ -48,7 +53,7 @@ Status show_status(const Invocation& invocation) {
 void add_status_command(CLI::App& program, Invocation& invocation) {
     CLI::App* status = program.add_subcommand("status", "Show drives, blades and leases");
     status->fallthrough();
-    status->footer("With --json: the keys drives, blades, presentations and leases.\n"
+    status->footer("With --json: the keys drives, blades, presentations and leases; store while it does not answer.\n"
                    "--server and --json: see drivebay --help.");
     status->callback([&invocation] {
         if (Status shown = show_status(invocation); !shown) {

@@ -70,16 +70,26 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
             {404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
         return;
     }
-    const std::string& topic = parts->front();
+    if (arbiter_.has_given_up()) {
+        reply(refused({503, "the arbiter could not write its store and is ending; its log says why"}));
+    } else if (verb == Verb::look) {
+        arbiter_.read([this, request, parts = *parts, reply] { route(request, parts, reply); });
+    } else {
+        route(request, *parts, reply);
+    }
+}
+
+void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply) {
+    const std::string& topic = parts.front();
     if (topic == "drives") {
-        drives(request, *parts, reply);
+        drives(request, parts, reply);
     } else if (topic == "blades") {
-        blades(request, *parts, reply);
+        blades(request, parts, reply);
     } else if (topic == "presentations" || topic == "withdrawals" || topic == "leases") {
-        leases(request, *parts, reply);
-    } else if (topic == "status" && parts->size() == 1) {
-        reply(request.method == "GET" ? answered(report_status(arbiter_.state())) : no_such_method(request));
-    } else if (topic == "events" && parts->size() == 1) {
+        leases(request, parts, reply);
+    } else if (topic == "status" && parts.size() == 1) {
+        reply(request.method == "GET" ? shown(arbiter_, report_status(arbiter_.state())) : no_such_method(request));
+    } else if (topic == "events" && parts.size() == 1) {
         const auto after = query_number(request, "after", 0);
         const auto wait = query_wait(request);
         if (request.method != "GET") {
@@ -92,6 +102,13 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
     } else {
         reply(refused({404, fmt::format("there is nothing at {}", log::quoted(request.path))}));
     }
+}
+
+void Api::apply(Happening what, const rpc::Reply& reply,
+                std::function<nlohmann::ordered_json(const Actions& actions)> answer) {
+    arbiter_.apply(std::move(what), [reply, answer = std::move(answer)](const Actions& actions) {
+        reply(actions.refusal ? refused(*actions.refusal) : answered(answer(actions)));
+    });
 }
 
 }  // namespace drivebay::arbiter

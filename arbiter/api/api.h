@@ -1,6 +1,8 @@
 // The operator's HTTP requests (doc/PROTOCOL.md): found by path, one file a topic.
 #pragma once
 
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -21,17 +23,27 @@ public:
 
 private:
     using Parts = std::vector<std::string>;  // of the path behind /v1
+    void route(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
 
     // api_drives.cc
     void drives(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     void add_drive(RequestBody& body, const rpc::Reply& reply);
+    void probe_drive(const protocol::Probe& probe, const rpc::Reply& reply);
+    // One that was just added or refreshed. Somebody else may have removed it since: then its name alone.
+    nlohmann::ordered_json report_known_drive(const std::string& name) const;
     // api_blades.cc
     void blades(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     // api_leases.cc
     void leases(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     void present(RequestBody& body, const rpc::Reply& reply);
     void withdraw(RequestBody& body, const rpc::Reply& reply);
-    void answer_leases(const char* key, const Actions& actions, const rpc::Reply& reply);
+    void apply_to_leases(const char* key, Happening what, const rpc::Reply& reply);
+    // One that was just asked about. It may have ended and been forgotten since.
+    nlohmann::ordered_json report_known_lease(LeaseId id) const;
+
+    // Applies `what`; its refusal, or else `answer`, is the reply.
+    void apply(Happening what, const rpc::Reply& reply,
+               std::function<nlohmann::ordered_json(const Actions& actions)> answer);
 
     Arbiter& arbiter_;
     DataPathLink& data_path_;

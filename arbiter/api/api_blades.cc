@@ -12,7 +12,7 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
         for (const auto& [name, blade] : state.blades) {
             list.push_back(report_blade(state, blade));
         }
-        reply(answered({{"blades", std::move(list)}}));
+        reply(shown(arbiter_, {{"blades", std::move(list)}}));
         return;
     }
     if (parts.size() == 1 && request.method == "POST") {
@@ -22,8 +22,11 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
             reply(refused({400, body ? body->error()->message : body.error().message}));
             return;
         }
-        const Actions actions = arbiter_.apply(AddBlade{name});
-        reply(actions.refusal ? refused(*actions.refusal) : answered(report_blade(state, state.blades.at(name))));
+        apply(AddBlade{name}, reply, [&state, name](const Actions&) {
+            const auto added = state.blades.find(name);
+            return added == state.blades.end() ? nlohmann::ordered_json{{"name", name}}
+                                               : report_blade(state, added->second);
+        });
         return;
     }
     if (parts.size() != 2) {
@@ -32,16 +35,14 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
     }
     const std::string& name = parts[1];
     const auto found = state.blades.find(name);
-    if (found == state.blades.end()) {
+    // As it was when it went, for a DELETE.
+    auto before = found == state.blades.end() ? nlohmann::ordered_json() : report_blade(state, found->second);
+    if (request.method == "DELETE") {
+        apply(RemoveBlade{name}, reply, [before = std::move(before)](const Actions&) { return before; });
+    } else if (found == state.blades.end()) {
         reply(refused(no_such_blade(state, name)));
-        return;
-    }
-    const auto before = report_blade(state, found->second);
-    if (request.method == "GET") {
-        reply(answered(before));
-    } else if (request.method == "DELETE") {
-        const Actions actions = arbiter_.apply(RemoveBlade{name});
-        reply(actions.refusal ? refused(*actions.refusal) : answered(before));
+    } else if (request.method == "GET") {
+        reply(shown(arbiter_, std::move(before)));
     } else {
         reply(no_such_method(request));
     }

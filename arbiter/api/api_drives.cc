@@ -15,7 +15,7 @@ void Api::drives(const rpc::Request& request, const Parts& parts, const rpc::Rep
             for (const auto& [name, drive] : state.drives) {
                 list.push_back(report_drive(state, drive));
             }
-            reply(answered({{"drives", std::move(list)}}));
+            reply(shown(arbiter_, {{"drives", std::move(list)}}));
         } else if (request.method == "POST") {
             auto body = RequestBody::parse(request.body);
             if (!body) {
@@ -30,23 +30,25 @@ void Api::drives(const rpc::Request& request, const Parts& parts, const rpc::Rep
     }
     const std::string& name = parts[1];
     const auto found = state.drives.find(name);
-    if (found == state.drives.end()) {
-        reply(refused(no_such_drive(state, name)));
-        return;
-    }
     // As it was when it went, for a DELETE.
-    const auto before = report_drive(state, found->second);
-    if (parts.size() == 2 && request.method == "GET") {
-        reply(answered(before));
-    } else if (parts.size() == 2 && request.method == "DELETE") {
-        const Actions actions = arbiter_.apply(RemoveDrive{name});
-        reply(actions.refusal ? refused(*actions.refusal) : answered(before));
+    auto before = found == state.drives.end() ? nlohmann::ordered_json() : report_drive(state, found->second);
+    if (parts.size() == 2 && request.method == "DELETE") {
+        apply(RemoveDrive{name}, reply, [before = std::move(before)](const Actions&) { return before; });
     } else if (parts.size() == 3 && parts[2] == "refresh" && request.method == "POST") {
-        const Actions actions = arbiter_.apply(RefreshDrive{name});
-        reply(actions.refusal ? refused(*actions.refusal) : answered(report_drive(state, state.drives.at(name))));
+        apply(RefreshDrive{name}, reply, [this, name](const Actions&) { return report_known_drive(name); });
+    } else if (found == state.drives.end()) {
+        reply(refused(no_such_drive(state, name)));
+    } else if (parts.size() == 2 && request.method == "GET") {
+        reply(shown(arbiter_, std::move(before)));
     } else {
         reply(no_such_method(request));
     }
+}
+
+nlohmann::ordered_json Api::report_known_drive(const std::string& name) const {
+    const auto found = arbiter_.state().drives.find(name);
+    return found == arbiter_.state().drives.end() ? nlohmann::ordered_json{{"name", name}}
+                                                  : report_drive(arbiter_.state(), found->second);
 }
 
 void Api::add_drive(RequestBody& body, const rpc::Reply& reply) {
@@ -67,10 +69,16 @@ void Api::add_drive(RequestBody& body, const rpc::Reply& reply) {
         reply(refused({400, "the source of a drive is a path or a URI, and this one is empty or has a zero byte"}));
         return;
     }
-    if (const auto refusal = check_new_drive(arbiter_.state(), probe.name)) {
-        reply(refused(*refusal));
-        return;
-    }
+    arbiter_.read([this, probe, reply] {
+        if (const auto refusal = check_new_drive(arbiter_.state(), probe.name)) {
+            reply(refused(*refusal));
+        } else {
+            probe_drive(probe, reply);
+        }
+    });
+}
+
+void Api::probe_drive(const protocol::Probe& probe, const rpc::Reply& reply) {
     data_path_.probe(probe, [this, probe, reply](const Result<protocol::Probed>& probed) {
         if (!probed) {
             reply(refused({503, probed.error().message}));
@@ -86,14 +94,11 @@ void Api::add_drive(RequestBody& body, const rpc::Reply& reply) {
         drive.kind = probed->kind;
         drive.read_only = probed->read_only || probe.read_only || probed->kind == DriveKind::cdrom;
         drive.size = probed->size;
-        const Actions actions = arbiter_.apply(AddDrive{drive});
-        if (actions.refusal) {
-            reply(refused(*actions.refusal));
-            return;
-        }
-        auto answer = report_drive(arbiter_.state(), arbiter_.state().drives.at(drive.name));
-        answer["notice"] = probed->notice;
-        reply(answered(answer));
+        apply(AddDrive{drive}, reply, [this, name = drive.name, notice = probed->notice](const Actions&) {
+            auto answer = report_known_drive(name);
+            answer["notice"] = notice;
+            return answer;
+        });
     });
 }
 

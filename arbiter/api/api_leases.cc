@@ -60,7 +60,7 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         return;
     }
     if (parts.size() == 1) {
-        reply(request.method == "GET" ? answered({{"leases", report_leases(arbiter_.state())}})
+        reply(request.method == "GET" ? shown(arbiter_, {{"leases", report_leases(arbiter_.state())}})
                                       : no_such_method(request));
         return;
     }
@@ -72,9 +72,7 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         return;
     }
     if (request.method == "DELETE") {
-        const Actions actions = arbiter_.apply(LeaveQueue{id});
-        const auto found = arbiter_.state().leases.find(id);
-        reply(actions.refusal ? refused(*actions.refusal) : answered(report_lease(arbiter_.state(), found->second)));
+        apply(LeaveQueue{id}, reply, [this, id](const Actions&) { return report_known_lease(id); });
         return;
     }
     const auto until = request.query.find("until");
@@ -115,7 +113,7 @@ void Api::present(RequestBody& body, const rpc::Reply& reply) {
             {400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
         return;
     }
-    answer_leases("presentations", arbiter_.apply(request), reply);
+    apply_to_leases("presentations", std::move(request), reply);
 }
 
 void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
@@ -128,19 +126,23 @@ void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
         reply(refused({400, body.error()->message}));
         return;
     }
-    answer_leases("withdrawals", arbiter_.apply(request), reply);
+    apply_to_leases("withdrawals", std::move(request), reply);
 }
 
-void Api::answer_leases(const char* key, const Actions& actions, const rpc::Reply& reply) {
-    if (actions.refusal) {
-        reply(refused(*actions.refusal));
-        return;
-    }
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const LeaseId id : actions.leases) {
-        list.push_back(report_lease(arbiter_.state(), arbiter_.state().leases.at(id)));
-    }
-    reply(answered({{key, std::move(list)}}));
+void Api::apply_to_leases(const char* key, Happening what, const rpc::Reply& reply) {
+    apply(std::move(what), reply, [this, key](const Actions& actions) {
+        nlohmann::ordered_json list = nlohmann::ordered_json::array();
+        for (const LeaseId id : actions.leases) {
+            list.push_back(report_known_lease(id));
+        }
+        return nlohmann::ordered_json{{key, std::move(list)}};
+    });
+}
+
+nlohmann::ordered_json Api::report_known_lease(LeaseId id) const {
+    const auto found = arbiter_.state().leases.find(id);
+    return found == arbiter_.state().leases.end() ? nlohmann::ordered_json{{"id", id}, {"state", "gone"}}
+                                                  : report_lease(arbiter_.state(), found->second);
 }
 
 }  // namespace drivebay::arbiter

@@ -29,7 +29,9 @@ void LongPoll::events(std::uint64_t after, Duration limit, rpc::Reply reply) {
 }
 
 void LongPoll::enter(Waiter waiter, Duration limit) {
-    if (auto response = answer(waiter, limit <= Duration::zero())) {
+    // Whoever can wait is not answered by what the store does not have yet; events are told when it has them.
+    const bool is_promised = !waiter.for_lease || limit <= Duration::zero() || !arbiter_.store_delay();
+    if (auto response = is_promised ? answer(waiter, limit <= Duration::zero()) : std::nullopt) {
         waiter.reply(std::move(*response));
         return;
     }
@@ -53,7 +55,7 @@ std::optional<rpc::Response> LongPoll::answer(const Waiter& waiter, bool at_once
         }
         const Lease& lease = waiter.until_loaded ? latest(state, found->second) : found->second;
         if (at_once || is_settled(state, lease, waiter.until_loaded)) {
-            return answered(report_lease(state, lease));
+            return shown(arbiter_, report_lease(state, lease));
         }
         return std::nullopt;
     }
@@ -66,7 +68,9 @@ std::optional<rpc::Response> LongPoll::answer(const Waiter& waiter, bool at_once
     for (const auto& line : lines) {
         body += (body.back() == '[' ? "" : ",") + line.json;
     }
-    body += fmt::format("],\"last\":{}}}", lines.empty() ? arbiter_.events().last() : lines.back().id);
+    body += fmt::format("],\"last\":{}", lines.empty() ? arbiter_.events().last() : lines.back().id);
+    const auto note = note_of_store(arbiter_);
+    body += note ? ",\"store\":" + note->dump() + "}" : "}";
     return rpc::Response{200, std::move(body)};
 }
 

@@ -64,12 +64,21 @@ void BladeLinks::receive(const std::shared_ptr<Link>& link, const nlohmann::json
         link->channel->close("a link begins with hello");
         return;
     }
+    const auto greeting = greeting_.find(link->blade);
+    if (greeting != greeting_.end() && greeting->second.back() != link) {
+        // What it says now would be taken after the newer link's hello, and is older.
+        link->channel->close("a newer link of this blade has taken its place");
+        return;
+    }
     if (const auto* observed = std::get_if<protocol::BladeObserved>(&*message)) {
         arbiter_.apply(BladeReported{link->blade, *observed});
     } else if (const auto* renew = std::get_if<protocol::Renew>(&*message)) {
-        arbiter_.apply(BladeRenewed{link->blade});
-        const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(arbiter_.state().timing.ttl);
-        link->channel->send(protocol::encode(protocol::Renewed{renew->seq, ttl.count()}));
+        arbiter_.apply(BladeRenewed{link->blade}, [this, link, seq = renew->seq](const Actions& actions) {
+            if (!actions.refusal) {
+                const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(arbiter_.state().timing.ttl);
+                link->channel->send(protocol::encode(protocol::Renewed{seq, ttl.count()}));
+            }
+        });
     } else {
         link->channel->close("that message does not belong on a blade's link");
     }
@@ -81,16 +90,54 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
                                  hello.protocol));
         return;
     }
-    greeting_ = link;
-    greeting_blade_ = hello.blade;
-    const Actions actions = arbiter_.apply(BladeArrived{hello, fresh_session()});
-    greeting_.reset();
-    if (actions.refusal) {
-        log::notice(
-            "a blade was refused",
-            {{"blade", hello.blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
-        refuse(link, actions.refusal->message);
+    greeting_[hello.blade].push_back(link);
+    arbiter_.apply(BladeArrived{hello, fresh_session()},
+                   [this, link, blade = hello.blade](const Actions& actions) { greeted(link, blade, actions); });
+}
+
+void BladeLinks::greeted(const std::shared_ptr<Link>& link, const std::string& blade, const Actions& actions) {
+    const auto greeting = greeting_.find(blade);
+    std::erase(greeting->second, link);
+    if (greeting->second.empty()) {
+        greeting_.erase(greeting);
     }
+    if (actions.refusal) {
+        log::notice("a blade was refused",
+                    {{"blade", blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
+        refuse(link, actions.refusal->message);
+    } else if (!arbiter_.state().blades.contains(blade)) {
+        refuse(link, fmt::format("blade {} was removed", blade));
+    } else if (!link->ended) {
+        welcome(link, blade, *actions.welcome);
+    }
+    look_after(blade);
+}
+
+void BladeLinks::welcome(const std::shared_ptr<Link>& link, const std::string& blade,
+                         const protocol::Welcome& welcome) {
+    const auto former = by_blade_.find(blade);
+    const std::shared_ptr<Link> replaced =
+        former != by_blade_.end() && former->second != link ? former->second : nullptr;
+    link->blade = blade;
+    by_blade_[blade] = link;
+    if (replaced) {
+        replaced->channel->close("a newer link of this blade has taken its place");
+    }
+    log::info("blade connected", {{"blade", blade}, {"peer", link->channel->peer().address}});
+    link->channel->send(protocol::encode(welcome));
+    send_desired(link, blade);
+}
+
+void BladeLinks::look_after(const std::string& blade) {
+    const auto found = arbiter_.state().blades.find(blade);
+    if (!by_blade_.contains(blade) && !greeting_.contains(blade) && found != arbiter_.state().blades.end() &&
+        found->second.connected) {
+        arbiter_.apply(BladeLeft{blade});
+    }
+}
+
+void BladeLinks::send_desired(const std::shared_ptr<Link>& link, const std::string& blade) {
+    link->channel->send(protocol::encode(desired_state(arbiter_.state(), blade)));
 }
 
 void BladeLinks::refuse(const std::shared_ptr<Link>& link, const std::string& reason) {
@@ -99,22 +146,10 @@ void BladeLinks::refuse(const std::shared_ptr<Link>& link, const std::string& re
 }
 
 void BladeLinks::told(const Actions& actions) {
-    if (actions.welcome && greeting_) {
-        const auto former = by_blade_.find(greeting_blade_);
-        const std::shared_ptr<Link> replaced =
-            former != by_blade_.end() && former->second != greeting_ ? former->second : nullptr;
-        greeting_->blade = greeting_blade_;
-        by_blade_[greeting_blade_] = greeting_;
-        if (replaced) {
-            replaced->channel->close("a newer link of this blade has taken its place");
-        }
-        log::info("blade connected", {{"blade", greeting_blade_}, {"peer", greeting_->channel->peer().address}});
-        greeting_->channel->send(protocol::encode(*actions.welcome));
-    }
     for (const std::string& blade : actions.desired) {
         const auto link = by_blade_.find(blade);
         if (link != by_blade_.end() && arbiter_.state().blades.contains(blade)) {
-            link->second->channel->send(protocol::encode(desired_state(arbiter_.state(), blade)));
+            send_desired(link->second, blade);
         }
     }
     for (const std::string& blade : actions.dropped_blades) {
@@ -128,11 +163,12 @@ void BladeLinks::told(const Actions& actions) {
 
 void BladeLinks::left(const std::shared_ptr<Link>& link, const std::string& reason) {
     links_.erase(link->channel.get());
+    link->ended = true;
     const auto current = by_blade_.find(link->blade);
     if (current != by_blade_.end() && current->second == link) {
         log::info("blade disconnected", {{"blade", link->blade}, {"reason", reason}});
         by_blade_.erase(current);
-        arbiter_.apply(BladeLeft{link->blade});
+        look_after(link->blade);
     }
 }
 

@@ -52,7 +52,13 @@ void DataPathLink::receive(const std::shared_ptr<rpc::Channel>& channel, const n
         } else {
             current_ = channel;
             log::info("data path connected", {{"boot_id", hello->boot_id}});
-            arbiter_.apply(DataPathArrived{*hello});
+            greeted_ = false;
+            arbiter_.apply(DataPathArrived{*hello}, [this, channel](const Actions& actions) {
+                if (current_ == channel && !actions.refusal) {
+                    greeted_ = true;
+                    send_table();
+                }
+            });
         }
         return;
     }
@@ -65,7 +71,14 @@ void DataPathLink::receive(const std::shared_ptr<rpc::Channel>& channel, const n
     } else if (const auto* probed = std::get_if<protocol::Probed>(&*message)) {
         finish(probed->id, *probed);
     } else if (const auto* acquire = std::get_if<protocol::LocalAcquire>(&*message)) {
-        arbiter_.apply(LocalAcquired{*acquire});
+        arbiter_.apply(LocalAcquired{*acquire}, [this, channel](const Actions& actions) {
+            // Its successor numbers its own requests.
+            if (current_ == channel) {
+                for (const auto& answer : actions.local_answers) {
+                    channel->send(protocol::encode(answer));
+                }
+            }
+        });
     } else if (const auto* release = std::get_if<protocol::LocalRelease>(&*message)) {
         arbiter_.apply(LocalReleased{*release});
     } else {
@@ -74,16 +87,13 @@ void DataPathLink::receive(const std::shared_ptr<rpc::Channel>& channel, const n
 }
 
 void DataPathLink::told(const Actions& actions) {
-    if (!current_) {
-        return;
+    if (current_ && greeted_ && actions.table) {
+        send_table();
     }
-    // The table first: what it fences must be under way before anything new is answered.
-    if (actions.table) {
-        current_->send(protocol::encode(data_path_table(arbiter_.state())));
-    }
-    for (const auto& answer : actions.local_answers) {
-        current_->send(protocol::encode(answer));
-    }
+}
+
+void DataPathLink::send_table() {
+    current_->send(protocol::encode(data_path_table(arbiter_.state())));
 }
 
 void DataPathLink::left(const std::shared_ptr<rpc::Channel>& channel, const std::string& reason) {
@@ -92,6 +102,7 @@ void DataPathLink::left(const std::shared_ptr<rpc::Channel>& channel, const std:
         return;
     }
     current_.reset();
+    greeted_ = false;
     log::warning("data path disconnected", {{"reason", reason}});
     while (!probes_.empty()) {
         finish(probes_.begin()->first,

@@ -32,11 +32,13 @@ private:
     void receive(const std::shared_ptr<rpc::Channel>& channel, const nlohmann::json& json);
     void left(const std::shared_ptr<rpc::Channel>& channel, const std::string& reason);
     void finish(std::uint64_t id, Result<protocol::Probed> outcome);
+    void send_table();
 
     Arbiter& arbiter_;
     rpc::Reactor& reactor_;
     std::map<rpc::Channel*, std::shared_ptr<rpc::Channel>> channels_;
     std::shared_ptr<rpc::Channel> current_;  // has said hello
+    bool greeted_ = false;                   // … and the core has taken it
     std::map<std::uint64_t, Pending> probes_;
     std::uint64_t last_probe_ = 0;
 };

@@ -14,8 +14,12 @@ Reactor::Reactor() : impl_(std::make_unique<Impl>()) {}
 Reactor::~Reactor() = default;
 
 void Reactor::run() {
-    const auto stay = boost::asio::make_work_guard(impl_->io);
-    impl_->io.run();
+    {
+        // Without it an idle loop would end; that its end stops the loop is why it ends before restart().
+        const auto stay = boost::asio::make_work_guard(impl_->io);
+        impl_->io.run();
+    }
+    impl_->io.restart();
 }
 
 void Reactor::stop() { impl_->io.stop(); }

@@ -17,7 +17,7 @@ public:
     Reactor(const Reactor&) = delete;
     Reactor& operator=(const Reactor&) = delete;
 
-    // Runs callbacks on the calling thread until stop().
+    // Runs callbacks on the calling thread until stop(); may be called again after that.
     void run();
     // May be called from any thread.
     void stop();

@@ -11,6 +11,16 @@
 using namespace drivebay;
 using namespace drivebay::arbiter;
 
+namespace {
+
+void append(EventLog& log, const AuditEntry& entry) {
+    const std::vector<EventLog::Line> lines{log.draw_up(entry)};
+    log.write(lines);
+    log.keep(lines);
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(event_log)
 
 BOOST_AUTO_TEST_CASE(ids_start_again_after_a_restart) {
@@ -20,15 +30,15 @@ BOOST_AUTO_TEST_CASE(ids_start_again_after_a_restart) {
     {
         auto log = EventLog::open(path, 10);
         BOOST_REQUIRE(log.ok());
-        (*log)->append({.event = "granted", .drive = "d", .epoch = 3});
-        (*log)->append({.event = "fenced", .drive = "d", .epoch = 3, .detail = "with \"quotes\"\nand a newline"});
+        append(**log, {.event = "granted", .drive = "d", .epoch = 3});
+        append(**log, {.event = "fenced", .drive = "d", .epoch = 3, .detail = "with \"quotes\"\nand a newline"});
         last = (*log)->last();
     }
     std::ofstream(path, std::ios::app) << R"({"id":99,"half wri)";
     auto log = EventLog::open(path, 10);
     BOOST_REQUIRE(log.ok());
     BOOST_TEST((*log)->last() == last);
-    (*log)->append({.event = "granted"});
+    append(**log, {.event = "granted"});
     const auto lines = (*log)->after(0, 100);
     BOOST_REQUIRE_EQUAL(lines.size(), 3u);
     BOOST_TEST(lines[2].id == last + 1);
@@ -44,14 +54,25 @@ BOOST_AUTO_TEST_CASE(a_rotated_log_goes_on_in_the_old_file) {
     const std::string path = folder.path() + "/audit.log";
     auto log = EventLog::open(path, 0);
     BOOST_REQUIRE(log.ok());
-    (*log)->append({.event = "one"});
+    append(**log, {.event = "one"});
     std::rename(path.c_str(), (path + ".1").c_str());
     BOOST_REQUIRE((*log)->reopen().ok());
-    (*log)->append({.event = "two"});
+    append(**log, {.event = "two"});
     std::ifstream file(path);
     std::string line;
     BOOST_REQUIRE(std::getline(file, line));
     BOOST_TEST(line.find("\"two\"") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_event_is_seen_before_it_is_promised) {
+    const TemporaryFolder folder;
+    auto log = EventLog::open(folder.path() + "/audit.log", 0);
+    BOOST_REQUIRE(log.ok());
+    const auto line = (*log)->draw_up({.event = "granted"});
+    BOOST_TEST((*log)->after(0, 100).empty());
+    BOOST_TEST((*log)->last() == 0u);
+    (*log)->keep({line});
+    BOOST_TEST((*log)->last() == line.id);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

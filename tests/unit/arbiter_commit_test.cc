@@ -294,11 +294,17 @@ BOOST_FIXTURE_TEST_CASE(a_waiter_is_told_of_an_end_that_is_not_durable, World) {
     models::BladeModel a("a", {DriveKind::disk});
     const auto wire = add_holder(a);
     const std::string id = std::to_string(lease_of("a").id);
+    const auto withdrawal = ask("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", {"a"}}, {"force", true}});
+    until([&withdrawal] { return withdrawal->status == 200; });
+    data_path.apply(data_path_table(arbiter->state()));
     store.hold_up();
-    ask("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", {"a"}}, {"force", true}});
+    arbiter->apply(DataPathReported{data_path.observed()});
     const auto answer = ask("GET", "/v1/leases/" + id, nullptr, {{"until", "gone"}, {"wait_ms", "9000"}});
     until([this] { return arbiter->store_delay().value_or(0ms) > 150ms; });
     BOOST_TEST(answer->status == 0);
+    store.let_go();
+    until([&answer] { return answer->status != 0; });
+    BOOST_TEST(answer->body["state"] == "gone");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_renewal_waits_for_the_disk, World) {

@@ -75,7 +75,7 @@ $(BUILD)/unit-tests: $(call objects,$(TESTS) $(filter-out $(lib_SOURCES),$(SOURC
 $(BUILD)/obj/%.o: %.cc $(BUILD)/flags
 	$(say) CXX $<
 	@mkdir -p $(@D)
-	$(quiet)$(CXX) $(COMPILE_FLAGS) $(if $(filter tests/%,$<),$(TEST_FLAGS)) -MMD -MP -c -o $@ $<
+	$(quiet)$(CXX) $(COMPILE_FLAGS) $(if $(filter tests/unit/%,$<),$(TEST_FLAGS)) -MMD -MP -c -o $@ $<
 
 # Rebuilt when the flags or the compiler change, and only then.
 $(BUILD)/flags: FORCE
@@ -86,7 +86,7 @@ FORCE:
 
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(TESTS) $(MAINS)))
 
-include tests/module.mk tests/sim/module.mk
+include tests/module.mk tests/sim/module.mk tests/bench/module.mk
 
 .PHONY: deps
 deps: ## install what building and testing need (from debian/control); nothing to do when all is there

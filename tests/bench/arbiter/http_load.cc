@@ -133,15 +133,16 @@ int main(int argc, char** argv) {
     }
     nlohmann::json result;
     result["seconds"] = std::chrono::duration<double>(Clock::now() - begin).count();
-    result["us"] = nlohmann::json::array();
+    std::vector<double> microseconds;
     std::size_t refused = 0;
     for (const Connection& connection : connections) {
-        result["us"].insert(result["us"].end(), connection.microseconds.begin(), connection.microseconds.end());
+        microseconds.insert(microseconds.end(), connection.microseconds.begin(), connection.microseconds.end());
         refused += connection.refused;
         if (!connection.first_refusal.empty()) {
             result["first_refusal"] = connection.first_refusal;
         }
     }
+    result["us"] = microseconds;
     result["refused"] = refused;
     std::cout << result << "\n";
 }

@@ -1,0 +1,182 @@
+"""The programs that are measured, each in a folder of its own, and what the kernel says they cost."""
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+
+class Unwell(Exception):
+    """Something that has to be there is not; the text is for people."""
+
+
+def wait_until(is_so, what, limit=20.0):
+    deadline = time.monotonic() + limit
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Unwell(f"not within {limit:.0f} s: {what}")
+        time.sleep(0.01)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+class Program:
+    """A process that ends with this object's end()."""
+
+    def __init__(self, name, command, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.name, self.folder = name, folder
+        self.log = os.path.join(folder, f"{name}.log")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.pid = self.process.pid
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self):
+        """(RSS, PSS)"""
+        sizes = {}
+        with open(f"/proc/{self.pid}/smaps_rollup") as rollup:
+            for line in rollup:
+                key, _, rest = line.partition(":")
+                if key in ("Rss", "Pss"):
+                    sizes[key] = int(rest.split()[0]) / 1024
+        return sizes["Rss"], sizes["Pss"]
+
+    def pin(self, core):
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            os.sched_setaffinity(int(task), {core})
+
+
+class Arbiter(Program):
+    """drivebay-arbiterd on a Unix socket and a TCP port of loopback."""
+
+    def __init__(self, build, folder, port, ttl_ms):
+        os.makedirs(folder, exist_ok=True)
+        self.socket = os.path.join(folder, "arbiter.sock")
+        self.address = f"127.0.0.1:{port}"
+        config = os.path.join(folder, "arbiter.cfg")
+        with open(config, "w") as file:
+            file.write(f'socket = "{self.socket}";\nlisten = [ "{self.address}" ];\nstate_dir = "{folder}/state";\n'
+                       f'audit_log = "{folder}/audit.log";\nlease = {{ ttl_ms = {ttl_ms}; }};\n')
+        super().__init__("arbiter", [f"{build}/drivebay-arbiterd", "--foreground", "--log-level", "warning",
+                                     "--config", config], folder)
+        wait_until(self._answers, f"the arbiter answers (its log: {self.log})")
+
+    def _answers(self):
+        try:
+            return self.ask("GET", "/v1/status")["term"] > 0
+        except OSError:
+            return False
+
+    def ask(self, method, target, body=None):
+        connection = UnixConnection(self.socket)
+        connection.request(method, target, json.dumps(body) if body is not None else "")
+        response = connection.getresponse()
+        answer = json.load(response)
+        if response.status != 200:
+            raise Unwell(f"{method} {target}: {answer.get('error')}")
+        return answer
+
+    def leases(self):
+        return self.ask("GET", "/v1/leases")["leases"]
+
+    def present(self, drive, blade, access):
+        return self.ask("POST", "/v1/presentations", {"drive": drive, "blades": [blade], "access": access})
+
+    def withdraw_all(self):
+        for drive in {lease["drive"] for lease in self.leases()}:
+            self.ask("POST", "/v1/withdrawals", {"drive": drive, "blades": "all"})
+        wait_until(lambda: not self.leases(), "all that was withdrawn is gone")
+
+
+class DataPath(Program):
+    """The management module's drivebayfs, mounted, connected to an arbiter."""
+
+    def __init__(self, build, folder, arbiter, nbd_port):
+        self.mount = os.path.join(folder, "mount")
+        os.makedirs(self.mount, exist_ok=True)
+        self.arbiter = arbiter
+        config = os.path.join(folder, "fusefs.cfg")
+        with open(config, "w") as file:
+            file.write(f'role = "management";\nstate_dir = "{folder}/state";\nsocket = "{folder}/fusefs.sock";\n'
+                       f'arbiter = "{arbiter.socket}";\n'
+                       f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; }};\n')
+        super().__init__("drivebayfs", [f"{build}/drivebayfs", "drivebay", self.mount, "--foreground", "-o",
+                                        f"config={config}"], folder)
+        wait_until(lambda: arbiter.ask("GET", "/v1/status")["data_path"]["online"],
+                   f"drivebayfs is connected (its log: {self.log})")
+
+    def add_drive(self, name, size):
+        image = os.path.join(self.folder, f"{name}.img")
+        with open(image, "wb") as file:
+            file.write(random.Random(size).randbytes(size))
+        self.arbiter.ask("POST", "/v1/drives", {"name": name, "source": image})
+        wait_until(lambda: self.arbiter.ask("GET", f"/v1/drives/{name}")["state"] == "ready", f"{name} is ready")
+
+
+class Etcd(Program):
+    """etcd from Debian's package, with its defaults: every put is in its log, synced, before it is answered."""
+
+    def __init__(self, program, folder):
+        self.address = "127.0.0.1:23790"
+        super().__init__("etcd", [program, "--data-dir", f"{folder}/data", "--log-level", "error",
+                                  "--listen-client-urls", f"http://{self.address}",
+                                  "--advertise-client-urls", f"http://{self.address}",
+                                  "--listen-peer-urls", "http://127.0.0.1:23800",
+                                  "--initial-advertise-peer-urls", "http://127.0.0.1:23800",
+                                  "--initial-cluster", "default=http://127.0.0.1:23800"], folder)
+        wait_until(self._answers, f"etcd answers (its log: {self.log})")
+
+    def _answers(self):
+        try:
+            return "ID" in self.ask("/v3/lease/grant", {"TTL": 60})
+        except (OSError, ValueError):
+            return False
+
+    def ask(self, target, body):
+        host, port = self.address.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        connection.request("POST", target, json.dumps(body))
+        return json.load(connection.getresponse())
+
+    @staticmethod
+    def find(folder):
+        """etcd's program: the installed one, or that of the package unpacked into `folder`; None if it is not to be had.
+
+        The package is not installed: it would start a server of its own.
+        """
+        if installed := shutil.which("etcd"):
+            return installed
+        os.makedirs(folder, exist_ok=True)
+        unpacked = os.path.join(folder, "usr/bin/etcd")
+        if not os.path.exists(unpacked):
+            subprocess.run(["apt-get", "-q", "download", "etcd-server"], cwd=folder, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, check=False)
+            for package in [name for name in os.listdir(folder) if name.endswith(".deb")]:
+                subprocess.run(["dpkg", "-x", package, "."], cwd=folder, check=True)
+        return unpacked if os.path.exists(unpacked) else None

@@ -1,0 +1,237 @@
+"""What is measured, one function a figure. Each gives a list of rows: a figure's name, its value, the goal, whether met."""
+import base64
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import loads
+from blade import Blade
+from daemons import Arbiter, DataPath, Etcd, Unwell, wait_until
+
+ROUNDS = 5
+DRIVES, BLADES = 4, 64
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def spread(milliseconds):
+    """A sample as the report has it."""
+    return {"n": len(milliseconds), "p50_ms": round(percentile(milliseconds, 0.5), 3),
+            "p99_ms": round(percentile(milliseconds, 0.99), 3), "max_ms": round(max(milliseconds), 3)}
+
+
+def row(name, value, goal="", met=None):
+    return {"figure": name, "value": value, "goal": goal, "met": met}
+
+
+class Sample:
+    def __init__(self):
+        self.milliseconds, self.a_second = [], []
+
+    def add(self, result, count):
+        self.milliseconds += [us / 1000 for us in result["us"]]
+        self.a_second.append(count / result["seconds"])
+
+    def told(self):
+        return {**spread(self.milliseconds), "a_second": round(statistics.median(self.a_second))}
+
+
+# ---- against etcd -----------------------------------------------------------------------------------------------------
+
+def _acquires(count):
+    pairs = [(f"drive{i % DRIVES}", f"blade{i // DRIVES}") for i in range(count)]
+    return [("POST", "/v1/presentations", {"drive": drive, "blades": [blade], "access": "read"})
+            for drive, blade in pairs]
+
+
+def _puts(count, lease, series):
+    lines = []
+    for i in range(count):
+        key = base64.b64encode(f"leases/{series}/{i}".encode()).decode()
+        value = base64.b64encode(b'{"drive":"drive0","blade":"blade0","mode":"read","epoch":1}').decode()
+        lines.append(("POST", "/v3/kv/txn", {
+            "compare": [{"key": key, "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
+            "success": [{"request_put": {"key": key, "value": value, "lease": lease}}]}))
+    return lines
+
+
+def _count_keys(etcd):
+    prefix, end = (base64.b64encode(text).decode() for text in (b"leases/", b"leases0"))
+    return int(etcd.ask("/v3/kv/range", {"key": prefix, "range_end": end, "count_only": True}).get("count", 0))
+
+
+def acquire_and_renew(build, folder, etcd_program):
+    """Alternated rounds: ours on the Unix socket, ours on TCP, etcd's gateway on TCP, each with 1 and with 16 clients."""
+    arbiter = Arbiter(build, f"{folder}/acquire", 14740, 600000)
+    data_path = DataPath(build, f"{folder}/acquire", arbiter, 20809)
+    etcd = Etcd(etcd_program, f"{folder}/etcd") if etcd_program else None
+    for i in range(DRIVES):
+        data_path.add_drive(f"drive{i}", 1 << 20)
+    loads.add_blades(build, arbiter, "blade", BLADES)
+    sessions = loads.Sessions(build, arbiter, BLADES, "blade", DRIVES)
+    acquired = {(where, clients): Sample() for where in ("unix", "tcp", "etcd") for clients in (1, 16)}
+    renewed = {(whose, clients): Sample() for whose in ("drivebay", "etcd") for clients in (1, 16)}
+    put = 0
+    for turn in range(ROUNDS):
+        for clients, count in ((1, 128), (16, DRIVES * BLADES)):
+            for where, address in (("unix", arbiter.socket), ("tcp", arbiter.address)):
+                acquired[where, clients].add(loads.requests(build, address, clients, _acquires(count)), count)
+                granted = [lease for lease in arbiter.leases() if lease["epoch"] > 0]
+                if len(granted) != count:
+                    raise Unwell(f"{len(granted)} leases were granted instead of {count}")
+                arbiter.withdraw_all()
+            renewals = sessions.blast(0.5, clients)
+            renewed["drivebay", clients].add(renewals, renewals["renewals"])
+            if etcd:
+                lease = etcd.ask("/v3/lease/grant", {"TTL": 600})["ID"]
+                lines = _puts(count, lease, f"{turn}-{clients}")
+                acquired["etcd", clients].add(loads.requests(build, etcd.address, clients, lines), count)
+                put += count
+                if _count_keys(etcd) != put:
+                    raise Unwell(f"etcd has {_count_keys(etcd)} keys instead of {put}")
+                keep = [("POST", "/v3/lease/keepalive", {"ID": lease})] * (1000 * (2 if clients > 1 else 1))
+                renewed["etcd", clients].add(loads.requests(build, etcd.address, clients, keep), len(keep))
+    sessions.end()
+    for program in (data_path, arbiter, etcd):
+        if program:
+            program.end()
+    return _acquire_rows(acquired, renewed, etcd is not None)
+
+
+def _acquire_rows(acquired, renewed, with_etcd):
+    rows = []
+    for where in ("unix", "tcp"):
+        for clients in (1, 16):
+            told = acquired[where, clients].told()
+            rows.append(row(f"acquire, {where}, {clients} client{'s' * (clients > 1)}", told, "p99 <= 5 ms",
+                            told["p99_ms"] <= 5))
+    for clients in (1, 16):
+        rows.append(row(f"renew, WebSocket, {clients} at once", renewed["drivebay", clients].told()))
+    if not with_etcd:
+        return rows + [row("side by side with etcd", {"left_out": "etcd is neither installed nor to be downloaded"})]
+    for clients in (1, 16):
+        rows.append(row(f"etcd: acquire, {clients} client{'s' * (clients > 1)}", acquired["etcd", clients].told()))
+        rows.append(row(f"etcd: renew, {clients} at once", renewed["etcd", clients].told()))
+    for clients in (1, 16):
+        for what, theirs, ours in (("acquire", acquired["etcd", clients], acquired["tcp", clients]),
+                                   ("renew", renewed["etcd", clients], renewed["drivebay", clients])):
+            ratio = statistics.median(theirs.milliseconds) / statistics.median(ours.milliseconds)
+            rate = statistics.median(ours.a_second) / statistics.median(theirs.a_second)
+            rows.append(row(f"ratio of medians, etcd's time / ours: {what}, {clients}",
+                            {"time": round(ratio, 2), "rate": round(rate, 2)}))
+    return rows
+
+
+# ---- the whole way ----------------------------------------------------------------------------------------------------
+
+TTL = 3.0
+
+
+def handover_and_crash(build, folder, handovers=200, crashes=3):
+    arbiter = Arbiter(build, f"{folder}/handover", 14741, int(TTL * 1000))
+    data_path = DataPath(build, f"{folder}/handover", arbiter, 20810)
+    data_path.add_drive("scratch", 16 << 20)
+    loads.add_blades(build, arbiter, "blade", 3)
+    pair = [Blade(arbiter.address, "blade0"), Blade(arbiter.address, "blade1")]
+    rows = [_handover(arbiter, data_path, pair, handovers)]
+    arbiter.withdraw_all()
+    rows.append(_crash(arbiter, pair[0], crashes))
+    for blade in pair:
+        blade.end()
+    data_path.end()
+    arbiter.end()
+    return rows
+
+
+def _handover(arbiter, data_path, pair, count):
+    """Holder's report that it is out, sent, to the next one's desired state with the new epoch, received."""
+    holder, waiter = pair
+    milliseconds = []
+    arbiter.present("scratch", holder.name, "write")
+    _, epoch = holder.wait_for("scratch")
+    for turn in range(count):
+        arbiter.present("scratch", waiter.name, "write")
+        # Something for the fence's flush to do.
+        file = os.open(f"{data_path.mount}/blades/{holder.name}/scratch", os.O_RDWR)
+        os.pwrite(file, turn.to_bytes(8, "big") * 8192, (turn % 16) << 20)
+        os.close(file)
+        begin = holder.eject()
+        end, next_epoch = waiter.wait_for("scratch")
+        if next_epoch <= epoch:
+            raise Unwell(f"epoch {next_epoch} follows epoch {epoch}")
+        milliseconds.append((end - begin) * 1000)
+        holder, waiter, epoch = waiter, holder, next_epoch
+    told = spread(milliseconds)
+    return row("handover, released to the next one's desired state", told, "p99 <= 50 ms", told["p99_ms"] <= 50)
+
+
+def _crash(arbiter, waiter, count):
+    """Holder's process killed, to its waiter's desired state."""
+    seconds = []
+    for _ in range(count):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "blade.py")
+        victim = subprocess.Popen([sys.executable, script, arbiter.address, "blade2"], stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: arbiter.ask("GET", "/v1/blades/blade2")["online"], "the blade that is to crash is online")
+        arbiter.present("scratch", "blade2", "write")
+        if victim.stdout.readline() != "loaded\n":
+            raise Unwell("the blade that is to crash did not get the drive")
+        arbiter.present("scratch", waiter.name, "write")
+        # Past its first renewal, at no moment of its rhythm that the bench has chosen.
+        time.sleep(TTL / 3 + 0.2 * (len(seconds) + 1))
+        begin = time.monotonic()
+        victim.send_signal(signal.SIGKILL)
+        seconds.append(waiter.wait_for("scratch")[0] - begin)
+        victim.wait()
+        arbiter.withdraw_all()
+        wait_until(lambda: waiter.medium is None, "the waiter has put it out again")
+    return row(f"crash of a holder to its waiter's grant, TTL {TTL:.0f} s", {"n": count, "worst_s": round(max(seconds), 3),
+                                                                           "best_s": round(min(seconds), 3)},
+               f"<= {TTL + 1:.0f} s", max(seconds) <= TTL + 1)
+
+
+# ---- ten thousand blades ----------------------------------------------------------------------------------------------
+
+def many_sessions(build, folder, count=10000):
+    arbiter = Arbiter(build, f"{folder}/sessions", 14742, 10000)
+    began = time.monotonic()
+    loads.add_blades(build, arbiter, "blade", count)
+    added = time.monotonic() - began
+    began = time.monotonic()
+    sessions = loads.Sessions(build, arbiter, count, "blade", 4)
+    connected = time.monotonic() - began
+
+    seconds = 10
+    cpu = arbiter.cpu_seconds()
+    held = sessions.hold(seconds, 10000 / 3)
+    cpu = (arbiter.cpu_seconds() - cpu) / held["seconds"]
+    rss, pss = arbiter.memory_mib()
+    online = sum(blade["online"] for blade in arbiter.ask("GET", "/v1/blades")["blades"])
+    if online != count:
+        raise Unwell(f"{online} blades are online instead of {count}")
+    rows = [row(f"{count} blades, added and connected", {"added_s": round(added, 1), "connected_s": round(connected, 1)}),
+            row(f"{count} sessions, memory", {"pss_mib": round(pss, 1), "rss_mib": round(rss, 1)}, "<= 512 MiB",
+                pss <= 512),
+            row(f"{count} sessions renewing at TTL/3", {"core_percent": round(cpu * 100, 1),
+                                                        **spread([us / 1000 for us in held["us"]]),
+                                                        "a_second": round(held["renewals"] / held["seconds"])})]
+
+    # One core for the arbiter, another for what loads it.
+    arbiter.pin(0)
+    sessions.pin(os.cpu_count() - 1)
+    cpu = arbiter.cpu_seconds()
+    blast = sessions.blast(5, count)
+    cpu = arbiter.cpu_seconds() - cpu
+    a_second = blast["renewals"] / blast["seconds"]
+    rows.append(row("renewals on one core, all at once", {
+        "a_second": round(a_second), "core_percent": round(100 * cpu / blast["seconds"]),
+        "a_core_second": round(blast["renewals"] / cpu), **spread([us / 1000 for us in blast["us"]])},
+        ">= 10000 a second", a_second >= 10000))
+    sessions.end()
+    arbiter.end()
+    return rows

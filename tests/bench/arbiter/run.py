@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Measures the arbiter: run.py [--build FOLDER]. Prints a table, writes <build's parent>/bench/arbiter.json.
+
+Everything runs in mount, network and process namespaces of its own, on loopback; needs root and /dev/fuse. etcd, for the
+comparison, is the installed one or comes unpacked from Debian's package.
+"""
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import measures  # noqa: E402
+from daemons import Etcd, Unwell  # noqa: E402
+
+
+def describe_machine(folder):
+    with open("/proc/cpuinfo") as cpuinfo:
+        models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
+    disk = subprocess.run(["findmnt", "-no", "FSTYPE,SOURCE", "-T", folder], capture_output=True, text=True, check=False)
+    return {"cores": os.cpu_count(), "cpu": models[0] if models else platform.machine(), "kernel": platform.release(),
+            "disk": " ".join(disk.stdout.split()), "load_before": round(os.getloadavg()[0], 2)}
+
+
+def shown(value):
+    return ", ".join(f"{key.replace('_', ' ')} {number}" for key, number in value.items())
+
+
+def print_rows(rows):
+    for entry in rows:
+        verdict = {True: "met", False: "MISSED", None: ""}[entry["met"]]
+        print(f"{entry['figure']:<58} {shown(entry['value'])}")
+        if entry["goal"]:
+            print(f"{'':<58} goal {entry['goal']}: {verdict}")
+    sys.stdout.flush()
+
+
+def enter_namespaces():
+    if os.environ.get("DRIVEBAY_BENCH_INSIDE") == "yes":
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        sys.exit("bench-arbiter: namespaces and a FUSE mount need root and /dev/fuse here; run it as root")
+    os.environ["DRIVEBAY_BENCH_INSIDE"] = "yes"
+    os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--propagation", "private",
+                          "--kill-child=KILL", sys.executable, *sys.argv])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--only", choices=["acquire", "handover", "sessions"], help="one part alone")
+    options = parser.parse_args()
+    build = os.path.abspath(options.build)
+    bench = os.path.join(os.path.dirname(build), "bench")
+    os.makedirs(bench, exist_ok=True)
+    # Before the network is gone.
+    etcd = None
+    if options.only in (None, "acquire"):
+        etcd = Etcd.find(os.path.join(bench, "etcd"))
+    enter_namespaces()
+    folder = os.path.join(bench, "arbiter")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    report = {"machine": describe_machine(folder), "rows": []}
+    print(shown(report["machine"]))
+    began = time.monotonic()
+    parts = {"acquire": lambda: measures.acquire_and_renew(build, folder, etcd),
+             "handover": lambda: measures.handover_and_crash(build, folder),
+             "sessions": lambda: measures.many_sessions(build, folder)}
+    for name, part in parts.items():
+        if options.only in (None, name):
+            rows = part()
+            print_rows(rows)
+            report["rows"] += rows
+    report["seconds"] = round(time.monotonic() - began)
+    shutil.rmtree(folder, ignore_errors=True)
+    with open(os.path.join(bench, "arbiter.json"), "w") as file:
+        json.dump(report, file, indent=1)
+    print(f"bench-arbiter: {report['seconds']} s; {os.path.join(os.path.relpath(bench), 'arbiter.json')}")
+
+
+try:
+    main()
+except Unwell as error:
+    sys.exit(f"bench-arbiter: {error}")

@@ -91,7 +91,11 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
 
     template <class Accepted>
     void serve(Accepted socket) {
-        std::erase_if(connections, [](const auto& connection) { return connection.expired(); });
+        // Swept when they have doubled, so that ten thousand that stay are not looked through for each that comes.
+        if (connections.size() >= swept_at) {
+            std::erase_if(connections, [](const auto& connection) { return connection.expired(); });
+            swept_at = std::min(most_connections, std::max<std::size_t>(64, 2 * connections.size()));
+        }
         if (connections.size() >= most_connections) {
             log::warning("a connection was refused: too many", {{"connections", connections.size()}});
             return;
@@ -131,6 +135,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::list<asio::local::stream_protocol::acceptor> local;
     std::vector<std::string> socket_files;
     std::list<std::weak_ptr<HttpConnection>> connections;
+    std::size_t swept_at = 64;
     bool stopped = false;
 };
 

@@ -14,15 +14,14 @@ from websocket_client import Closed, WebSocket  # noqa: E402
 class Blade:
     def __init__(self, address, name, on_load=lambda: None):
         self.name, self.on_load = name, on_load
-        self.version, self.ttl = 0, 10.0
+        self.version, self.ttl = 0, 0.0
         self.medium, self.last = None, None        # (drive, epoch)
         self.changed = threading.Condition()
         self.loaded_at = {}                         # (drive, epoch) → time.monotonic()
         self.link = WebSocket(address, "/v1/link/blade")
         self.link.send({"type": "hello", "protocol": 1, "blade": name, "session": None, "boot_id": f"bench {os.getpid()}",
                         "term": 0, "observed": self._observed()})
-        for work in (self._listen, self._renew):
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def _observed(self):
         drive, epoch = self.medium or (None, 0)
@@ -45,6 +44,7 @@ class Blade:
                 now = time.monotonic()
                 if message["type"] == "welcome":
                     self.ttl = message["ttl_ms"] / 1000
+                    threading.Thread(target=self._renew, name="renew", daemon=True).start()
                 if message["type"] == "desired":
                     with self.changed:
                         self._take(message, now)

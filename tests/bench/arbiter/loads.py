@@ -39,8 +39,8 @@ class Sessions:
         self.process.stdin.flush()
         return self._read()
 
-    def hold(self, seconds, interval_ms):
-        return self._do("hold", seconds, interval_ms)
+    def hold(self, seconds):
+        return self._do("hold", seconds)
 
     def blast(self, seconds, sessions):
         return self._do("blast", seconds, sessions)

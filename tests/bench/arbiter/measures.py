@@ -11,8 +11,10 @@ import loads
 from blade import Blade
 from daemons import Arbiter, DataPath, Etcd, Unwell, wait_until
 
-ROUNDS = 5
-DRIVES, BLADES = 4, 64
+ROUNDS = 10
+# A chassis of sixteen blades, each to read four drives: so many leases come to be in a round.
+DRIVES, BLADES = 4, 16
+LEASES = DRIVES * BLADES
 
 
 def percentile(values, share):
@@ -42,17 +44,31 @@ class Sample:
         return {**spread(self.milliseconds), "a_second": round(statistics.median(self.a_second))}
 
 
+def sync_alone(folder, count=LEASES):
+    """What the disk takes at least: 4 KiB written into a file and synced, as a log's commit is. Milliseconds."""
+    file = os.open(f"{folder}/sync-alone", os.O_RDWR | os.O_CREAT)
+    os.pwrite(file, bytes(count * 4096), 0)
+    os.fsync(file)
+    milliseconds = []
+    for i in range(count):
+        os.pwrite(file, b"x" * 4096, i * 4096)
+        began = time.perf_counter()
+        os.fdatasync(file)
+        milliseconds.append((time.perf_counter() - began) * 1000)
+    os.close(file)
+    return milliseconds
+
+
 # ---- against etcd -----------------------------------------------------------------------------------------------------
 
-def _acquires(count):
-    pairs = [(f"drive{i % DRIVES}", f"blade{i // DRIVES}") for i in range(count)]
-    return [("POST", "/v1/presentations", {"drive": drive, "blades": [blade], "access": "read"})
-            for drive, blade in pairs]
+def _acquires():
+    return [("POST", "/v1/presentations", {"drive": f"drive{drive}", "blades": [f"blade{blade}"], "access": "read"})
+            for blade in range(BLADES) for drive in range(DRIVES)]
 
 
-def _puts(count, lease, series):
+def _puts(lease, series):
     lines = []
-    for i in range(count):
+    for i in range(LEASES):
         key = base64.b64encode(f"leases/{series}/{i}".encode()).decode()
         value = base64.b64encode(b'{"drive":"drive0","blade":"blade0","mode":"read","epoch":1}').decode()
         lines.append(("POST", "/v3/kv/txn", {
@@ -77,22 +93,23 @@ def acquire_and_renew(build, folder, etcd_program):
     sessions = loads.Sessions(build, arbiter, BLADES, "blade", DRIVES)
     acquired = {(where, clients): Sample() for where in ("unix", "tcp", "etcd") for clients in (1, 16)}
     renewed = {(whose, clients): Sample() for whose in ("drivebay", "etcd") for clients in (1, 16)}
-    put = 0
+    put, syncs = 0, []
     for turn in range(ROUNDS):
-        for clients, count in ((1, 128), (16, DRIVES * BLADES)):
+        syncs += sync_alone(folder)
+        for clients in (1, 16):
             for where, address in (("unix", arbiter.socket), ("tcp", arbiter.address)):
-                acquired[where, clients].add(loads.requests(build, address, clients, _acquires(count)), count)
+                acquired[where, clients].add(loads.requests(build, address, clients, _acquires()), LEASES)
                 granted = [lease for lease in arbiter.leases() if lease["epoch"] > 0]
-                if len(granted) != count:
-                    raise Unwell(f"{len(granted)} leases were granted instead of {count}")
+                if len(granted) != LEASES:
+                    raise Unwell(f"{len(granted)} leases were granted instead of {LEASES}")
                 arbiter.withdraw_all()
             renewals = sessions.blast(0.5, clients)
             renewed["drivebay", clients].add(renewals, renewals["renewals"])
             if etcd:
                 lease = etcd.ask("/v3/lease/grant", {"TTL": 600})["ID"]
-                lines = _puts(count, lease, f"{turn}-{clients}")
-                acquired["etcd", clients].add(loads.requests(build, etcd.address, clients, lines), count)
-                put += count
+                lines = _puts(lease, f"{turn}-{clients}")
+                acquired["etcd", clients].add(loads.requests(build, etcd.address, clients, lines), LEASES)
+                put += LEASES
                 if _count_keys(etcd) != put:
                     raise Unwell(f"etcd has {_count_keys(etcd)} keys instead of {put}")
                 keep = [("POST", "/v3/lease/keepalive", {"ID": lease})] * (1000 * (2 if clients > 1 else 1))
@@ -101,7 +118,8 @@ def acquire_and_renew(build, folder, etcd_program):
     for program in (data_path, arbiter, etcd):
         if program:
             program.end()
-    return _acquire_rows(acquired, renewed, etcd is not None)
+    return [row("the disk alone, fdatasync of 4 KiB", spread(syncs)),
+            *_acquire_rows(acquired, renewed, etcd is not None)]
 
 
 def _acquire_rows(acquired, renewed, with_etcd):
@@ -208,7 +226,7 @@ def many_sessions(build, folder, count=10000):
 
     seconds = 10
     cpu = arbiter.cpu_seconds()
-    held = sessions.hold(seconds, 10000 / 3)
+    held = sessions.hold(seconds)
     cpu = (arbiter.cpu_seconds() - cpu) / held["seconds"]
     rss, pss = arbiter.memory_mib()
     online = sum(blade["online"] for blade in arbiter.ask("GET", "/v1/blades")["blades"])

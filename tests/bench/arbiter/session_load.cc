@@ -5,9 +5,9 @@
 //   session-load HOST:PORT SESSIONS PREFIX SLOTS      blades PREFIX0 … PREFIX<SESSIONS-1>, each with so many slots
 //
 // Says {"welcomed":N} once all are welcome, then does what stdin tells, one JSON line an answer:
-//   hold SECONDS INTERVAL_MS        each renews once an interval, spread evenly
+//   hold SECONDS                    each renews at a third of its TTL, spread evenly
 //   blast SECONDS SESSIONS          so many renew as fast as they are answered
-// and tells renewals, seconds, us (a sample of answer times). It ends with stdin.
+// and tells renewals, seconds, us (a sample of answer times). Between words it holds. It ends with stdin.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -87,19 +87,16 @@ public:
             while (next < sessions_.size() && next < welcome_ + 64) {
                 connect(sessions_[next++]);
             }
-            turn(1000);
+            renew_in_turn();
+            turn(1);
         }
     }
 
-    json hold(double seconds, double interval_ms) {
+    json hold(double seconds) {
         begin();
         const auto start = Clock::now();
-        const double a_second = static_cast<double>(sessions_.size()) / (interval_ms / 1000);
-        std::size_t sent = 0;
-        for (double now = 0; now < seconds; now = since(start)) {
-            for (; static_cast<double>(sent) < now * a_second; ++sent) {
-                renew(sessions_[sent % sessions_.size()]);
-            }
+        while (since(start) < seconds) {
+            renew_in_turn();
             turn(1);
         }
         return end(start);
@@ -113,7 +110,7 @@ public:
             renew(sessions_[i]);
         }
         while (since(start) < seconds) {
-            turn(100);
+            turn(1);
         }
         json result = end(start);
         for (std::size_t i = 0; i < how_many; ++i) {
@@ -122,11 +119,12 @@ public:
         return result;
     }
 
-    // Keeps the links alive, and renews now and then, until stdin has something.
+    // Holds until stdin has something.
     bool wait_for_word() {
         pollfd word{STDIN_FILENO, POLLIN, 0};
         while (::poll(&word, 1, 0) == 0) {
-            turn(20);
+            renew_in_turn();
+            turn(1);
         }
         return true;
     }
@@ -152,6 +150,19 @@ private:
     void write(Session& session, const std::string& bytes) {
         if (::send(session.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
             give_up(session.name + "'s link was lost");
+        }
+    }
+
+    // As many as are due since it was last called: a session a third of the TTL after its last turn.
+    void renew_in_turn() {
+        const auto now = Clock::now();
+        due_ += std::chrono::duration<double>(now - turned_).count() * static_cast<double>(welcome_) * 3 / ttl_;
+        turned_ = now;
+        for (; due_ >= 1; --due_) {
+            Session& session = sessions_[turn_++ % sessions_.size()];
+            if (session.welcome) {
+                renew(session);
+            }
         }
     }
 
@@ -234,6 +245,7 @@ private:
             const json message = json::parse(payload);
             if (message["type"] == "welcome" && !session.welcome) {
                 session.welcome = true;
+                ttl_ = message["ttl_ms"].get<double>() / 1000;
                 ++welcome_;
             } else if (message["type"] == "desired") {
                 json answer = observed(message["version"]);
@@ -269,6 +281,10 @@ private:
     json slots_ = json::array();
     std::string renew_;
     std::size_t welcome_ = 0;
+    double ttl_ = 10;
+    double due_ = 0;
+    std::size_t turn_ = 0;
+    Clock::time_point turned_ = Clock::now();
     std::size_t renewals_ = 0;
     std::vector<double> microseconds_;
 };
@@ -295,7 +311,7 @@ int main(int argc, char** argv) {
         double number = 0;
         words >> word >> seconds >> number;
         if (word == "hold") {
-            std::cout << load.hold(seconds, number) << std::endl;
+            std::cout << load.hold(seconds) << std::endl;
         } else if (word == "blast") {
             std::cout << load.blast(seconds, std::min(count, static_cast<std::size_t>(number))) << std::endl;
         } else {

@@ -1,8 +1,8 @@
 // Replays HTTP requests over a number of connections that stay open, each request sent when the one before it on the same
-// connection was answered, and tells how long each took. Knows nothing of whom it asks, so that two servers can be asked
-// in the same way.
+// connection was answered and PAUSE_MS went by, and tells how long each took. Knows nothing of whom it asks, so that two
+// servers can be asked in the same way.
 //
-//   http-load ADDRESS CONNECTIONS <REQUESTS      ADDRESS: HOST:PORT or the path of a Unix socket
+//   http-load ADDRESS CONNECTIONS PAUSE_MS <REQUESTS      ADDRESS: HOST:PORT or the path of a Unix socket
 //
 // A line a request: METHOD <tab> TARGET <tab> BODY; the connections take turns. On stdout a JSON object: us (each request's
 // microseconds), seconds (of the whole), refused (answers that were not 2xx), first_refusal.
@@ -77,12 +77,13 @@ struct Connection {
     std::size_t refused = 0;
     std::string first_refusal;
 
-    void run(const std::string& address) {
+    void run(const std::string& address, std::chrono::milliseconds pause) {
         const drivebay::UniqueFd fd = connect_to(address);
         std::string answer;
         char bytes[65536];
         for (const std::string& request : requests) {
             answer.clear();
+            std::this_thread::sleep_for(pause);
             const auto begin = Clock::now();
             if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
                 static_cast<ssize_t>(request.size())) {
@@ -106,8 +107,8 @@ struct Connection {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
-        give_up("usage: http-load ADDRESS CONNECTIONS <REQUESTS");
+    if (argc != 4) {
+        give_up("usage: http-load ADDRESS CONNECTIONS PAUSE_MS <REQUESTS");
     }
     std::vector<Connection> connections(std::stoul(argv[2]));
     std::string line;
@@ -123,10 +124,11 @@ int main(int argc, char** argv) {
             " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
             std::to_string(body.size()) + "\r\n\r\n" + body);
     }
+    const std::chrono::milliseconds pause(std::stoi(argv[3]));
     const auto begin = Clock::now();
     std::vector<std::thread> threads;
     for (Connection& connection : connections) {
-        threads.emplace_back([&connection, address = std::string(argv[1])] { connection.run(address); });
+        threads.emplace_back([&connection, pause, address = std::string(argv[1])] { connection.run(address, pause); });
     }
     for (std::thread& thread : threads) {
         thread.join();

@@ -6,10 +6,10 @@ import subprocess
 from daemons import Unwell
 
 
-def requests(build, address, connections, lines):
+def requests(build, address, connections, lines, pause_ms=0):
     """Replays (method, target, body) over so many connections; microseconds of each, and the seconds of the whole."""
     text = "".join(f"{method}\t{target}\t{json.dumps(body)}\n" for method, target, body in lines)
-    run = subprocess.run([f"{build}/bench/http-load", address, str(connections)], input=text, text=True,
+    run = subprocess.run([f"{build}/bench/http-load", address, str(connections), str(pause_ms)], input=text, text=True,
                          capture_output=True, check=False)
     if run.returncode != 0:
         raise Unwell(run.stderr.strip())

@@ -82,8 +82,13 @@ def _count_keys(etcd):
     return int(etcd.ask("/v3/kv/range", {"key": prefix, "range_end": end, "count_only": True}).get("count", 0))
 
 
+# How they ask: clients, and the pause of each between an answer and its next request.
+ACQUIRING = {"1 client, every 10 ms": (1, 10), "1 client, without a pause": (1, 0), "16 clients": (16, 0)}
+RENEWING = {"1 at once": 1, "16 at once": 16}
+
+
 def acquire_and_renew(build, folder, etcd_program):
-    """Alternated rounds: ours on the Unix socket, ours on TCP, etcd's gateway on TCP, each with 1 and with 16 clients."""
+    """Alternated rounds: ours on the Unix socket, ours on TCP, etcd's gateway on TCP, each asked in every way."""
     arbiter = Arbiter(build, f"{folder}/acquire", 14740, 600000)
     data_path = DataPath(build, f"{folder}/acquire", arbiter, 20809)
     etcd = Etcd(etcd_program, f"{folder}/etcd") if etcd_program else None
@@ -91,29 +96,31 @@ def acquire_and_renew(build, folder, etcd_program):
         data_path.add_drive(f"drive{i}", 1 << 20)
     loads.add_blades(build, arbiter, "blade", BLADES)
     sessions = loads.Sessions(build, arbiter, BLADES, "blade", DRIVES)
-    acquired = {(where, clients): Sample() for where in ("unix", "tcp", "etcd") for clients in (1, 16)}
-    renewed = {(whose, clients): Sample() for whose in ("drivebay", "etcd") for clients in (1, 16)}
-    put, syncs = 0, []
+    acquired = {(whose, way): Sample() for whose in ("unix", "tcp", "etcd") for way in ACQUIRING}
+    renewed = {(whose, way): Sample() for whose in ("drivebay", "etcd") for way in RENEWING}
+    puts, syncs = 0, []
     for turn in range(ROUNDS):
         syncs += sync_alone(folder)
-        for clients in (1, 16):
-            for where, address in (("unix", arbiter.socket), ("tcp", arbiter.address)):
-                acquired[where, clients].add(loads.requests(build, address, clients, _acquires()), LEASES)
+        for way, (clients, pause) in ACQUIRING.items():
+            for whose, address in (("unix", arbiter.socket), ("tcp", arbiter.address)):
+                acquired[whose, way].add(loads.requests(build, address, clients, _acquires(), pause), LEASES)
                 granted = [lease for lease in arbiter.leases() if lease["epoch"] > 0]
                 if len(granted) != LEASES:
                     raise Unwell(f"{len(granted)} leases were granted instead of {LEASES}")
                 arbiter.withdraw_all()
-            renewals = sessions.blast(0.5, clients)
-            renewed["drivebay", clients].add(renewals, renewals["renewals"])
             if etcd:
                 lease = etcd.ask("/v3/lease/grant", {"TTL": 600})["ID"]
-                lines = _puts(lease, f"{turn}-{clients}")
-                acquired["etcd", clients].add(loads.requests(build, etcd.address, clients, lines), LEASES)
-                put += LEASES
-                if _count_keys(etcd) != put:
-                    raise Unwell(f"etcd has {_count_keys(etcd)} keys instead of {put}")
-                keep = [("POST", "/v3/lease/keepalive", {"ID": lease})] * (1000 * (2 if clients > 1 else 1))
-                renewed["etcd", clients].add(loads.requests(build, etcd.address, clients, keep), len(keep))
+                lines = _puts(lease, f"{turn}-{clients}-{pause}")
+                acquired["etcd", way].add(loads.requests(build, etcd.address, clients, lines, pause), LEASES)
+                puts += LEASES
+                if _count_keys(etcd) != puts:
+                    raise Unwell(f"etcd has {_count_keys(etcd)} keys instead of {puts}")
+        for way, clients in RENEWING.items():
+            renewals = sessions.blast(0.5, clients)
+            renewed["drivebay", way].add(renewals, renewals["renewals"])
+            if etcd:
+                keep = [("POST", "/v3/lease/keepalive", {"ID": lease})] * 1000
+                renewed["etcd", way].add(loads.requests(build, etcd.address, clients, keep), len(keep))
     sessions.end()
     for program in (data_path, arbiter, etcd):
         if program:
@@ -124,26 +131,25 @@ def acquire_and_renew(build, folder, etcd_program):
 
 def _acquire_rows(acquired, renewed, with_etcd):
     rows = []
-    for where in ("unix", "tcp"):
-        for clients in (1, 16):
-            told = acquired[where, clients].told()
-            rows.append(row(f"acquire, {where}, {clients} client{'s' * (clients > 1)}", told, "p99 <= 5 ms",
-                            told["p99_ms"] <= 5))
-    for clients in (1, 16):
-        rows.append(row(f"renew, WebSocket, {clients} at once", renewed["drivebay", clients].told()))
+    for whose in ("unix", "tcp"):
+        for way in ACQUIRING:
+            told = acquired[whose, way].told()
+            rows.append(row(f"acquire, {whose}, {way}", told, "p99 <= 5 ms", told["p99_ms"] <= 5))
+    for way in RENEWING:
+        rows.append(row(f"renew, WebSocket, {way}", renewed["drivebay", way].told()))
     if not with_etcd:
         return rows + [row("side by side with etcd", {"left_out": "etcd is neither installed nor to be downloaded"})]
-    for clients in (1, 16):
-        rows.append(row(f"etcd: acquire, {clients} client{'s' * (clients > 1)}", acquired["etcd", clients].told()))
-        rows.append(row(f"etcd: renew, {clients} at once", renewed["etcd", clients].told()))
-    for clients in (1, 16):
-        for what, theirs, ours in (("acquire", acquired["etcd", clients], acquired["tcp", clients]),
-                                   ("renew", renewed["etcd", clients], renewed["drivebay", clients])):
-            ratio = statistics.median(theirs.milliseconds) / statistics.median(ours.milliseconds)
-            rate = statistics.median(ours.a_second) / statistics.median(theirs.a_second)
-            rows.append(row(f"ratio of medians, etcd's time / ours: {what}, {clients}",
-                            {"time": round(ratio, 2), "rate": round(rate, 2)}))
+    rows += [row(f"etcd: acquire, {way}", acquired["etcd", way].told()) for way in ACQUIRING]
+    rows += [row(f"etcd: renew, {way}", renewed["etcd", way].told()) for way in RENEWING]
+    rows += [_ratio(f"acquire, tcp, {way}", acquired["etcd", way], acquired["tcp", way]) for way in ACQUIRING]
+    rows += [_ratio(f"renew, {way}", renewed["etcd", way], renewed["drivebay", way]) for way in RENEWING]
     return rows
+
+
+def _ratio(what, theirs, ours):
+    time_ratio = statistics.median(theirs.milliseconds) / statistics.median(ours.milliseconds)
+    rate_ratio = statistics.median(ours.a_second) / statistics.median(theirs.a_second)
+    return row(f"times as good as etcd (medians): {what}", {"time": round(time_ratio, 2), "rate": round(rate_ratio, 2)})
 
 
 # ---- the whole way ----------------------------------------------------------------------------------------------------

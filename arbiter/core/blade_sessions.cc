@@ -217,7 +217,7 @@ void Step::released(Lease& lease, const protocol::LastMedium& last) {
     if (last.by_host) {
         audit("ejected-by-host", lease, outcome);
         if (planted(PlantedBug::hosts_eject_is_re_presented)) {
-            lease.wish = succeed(lease, lease.mode, false).id;
+            succeed(lease, lease.mode, false).wish = 0;
         }
         fence(lease, lease.ending == Ending::none ? Ending::ejected : lease.ending, outcome);
         return;

@@ -131,6 +131,16 @@ Actions ArbiterNode::apply(arbiter::Happening what) {
 void ArbiterNode::commit(const arbiter::Changes& changes) { store_rows(disk, state_, changes); }
 
 void ArbiterNode::witness(const Actions& actions) {
+    for (const auto id : actions.changes.leases) {
+        const auto before = disk.leases.find(id);
+        const auto after = state_.leases.find(id);
+        const bool gone = after == state_.leases.end() || is_gone(after->second);
+        if (gone && before != disk.leases.end() && before->second.state == LeaseState::fencing &&
+            links_.leads(data_path_link_)) {
+            const arbiter::Lease& lease = before->second;
+            ledger_.taken_for_fenced({lease.blade, lease.drive, lease.epoch});
+        }
+    }
     for (const auto& entry : actions.audit) {
         weather_.trace("{}: {} lease {} {} {} {} epoch {} {}", name_, entry.event, entry.lease, entry.drive, entry.blade,
                        entry.mode, entry.epoch, entry.detail);
@@ -141,7 +151,7 @@ void ArbiterNode::witness(const Actions& actions) {
             ledger_.presented(entry.lease);
         } else if (entry.event == "granted") {
             const arbiter::Lease& lease = state_.leases.at(entry.lease);
-            ledger_.granted({lease.drive, lease.blade, lease.mode, lease.epoch}, lease.id, lease.wish, data_path_link_ != 0 && links_.leads(data_path_link_));
+            ledger_.granted({lease.drive, lease.blade, lease.mode, lease.epoch}, lease.id, lease.wish, leads());
             check_turn(lease);
         } else if (entry.event == "ejected-by-host") {
             ledger_.said_ejected_by_host(whose);

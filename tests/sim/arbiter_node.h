@@ -54,6 +54,7 @@ private:
     void check_durable(const protocol::Table& table) const;
     void check_durable(const std::string& blade, const protocol::Desired& desired) const;
     void set_timer();
+    bool leads() const { return data_path_link_ != 0 && links_.leads(data_path_link_); }
 
     Weather& weather_;
     Ledger& ledger_;

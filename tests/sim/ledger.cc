@@ -187,6 +187,12 @@ void Ledger::granted(const Admission& admission, std::uint64_t lease, std::uint6
     }
 }
 
+void Ledger::taken_for_fenced(const Holding& whose) const {
+    if (admitted_.contains({whose.drive, whose.epoch})) {
+        broken("I3: {} was taken for fenced and is still admitted", named(whose));
+    }
+}
+
 void Ledger::said_ejected_by_host(const Holding& whose) const {
     if (!ever_ejected_.contains(whose)) {
         broken("I9: {} was ended as ejected by its host, which had not ejected it", named(whose));

@@ -77,6 +77,8 @@ public:
     void presented(std::uint64_t lease);
     // `leads`: the data path is on this arbiter's link.
     void granted(const Admission& admission, std::uint64_t lease, std::uint64_t wish, bool leads);
+    // The arbiter counts its fence as done.
+    void taken_for_fenced(const Holding& whose) const;
     void said_ejected_by_host(const Holding& whose) const;
     void said_never_loaded(const Holding& whose) const;
 

@@ -4,7 +4,11 @@
 
 #include <algorithm>
 
+#include <CLI/CLI.hpp>
+#include <optional>
+
 #include "arbiter/service.h"
+#include "arbiter/store/store_check.h"
 #include "lib/base/log.h"
 #include "lib/program/daemon.h"
 
@@ -30,10 +34,7 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
         exit_status = 1;
         reactor.stop();
     });
-    if (const Status started = service.start(); !started) {
-        log::error(started.error().message);
-        return 1;
-    }
+    // Heeded from the beginning, acted upon once it runs: a rotation of the log while it starts must not end it.
     reactor.on_signals(
         [&reactor](int signal) {
             log::info("ending", {{"signal", signal}});
@@ -44,6 +45,10 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
                 log::error(reopened.error().message);
             }
         });
+    if (const Status started = service.start(); !started) {
+        log::error(started.error().message);
+        return 1;
+    }
     const arbiter::State& state = service.state();
     readiness.ready(fmt::format("term {}, {} drives, {} blades, {} leases", state.term, state.drives.size(),
                                 state.blades.size(), state.leases.size()));
@@ -62,6 +67,21 @@ int main(int argc, char** argv) {
     daemon.summary = "Decides which blade may read and which may write which drive, and lets everybody know.";
     daemon.default_config = "/etc/drivebay/arbiter.cfg";
     daemon.schema = &schema;
+    bool check_store = false;
+    std::string checked_file;
+    daemon.add_options = [&check_store, &checked_file](CLI::App& app) {
+        CLI::Option* const check = app.add_flag(
+            "--check-store", check_store,
+            "judge the store, or FILE, without touching it, and exit: 0 good, 1 damaged, 2 it could not be judged");
+        app.add_option("FILE", checked_file, "with --check-store: a store's file, such as drivebay backup writes")
+            ->needs(check);
+    };
+    daemon.instead = [&]() -> std::optional<int> {
+        if (!check_store) {
+            return std::nullopt;
+        }
+        return arbiter::report_store_check(checked_file.empty() ? settings.state_dir + "/arbiter.db" : checked_file);
+    };
     daemon.run = [&settings](program::Readiness& readiness) { return run(settings, readiness); };
     return program::run_daemon(argc, argv, std::move(daemon));
 }

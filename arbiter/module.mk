@@ -1,5 +1,6 @@
 arbiter_SOURCES := \
 	arbiter/api/api.cc \
+	arbiter/api/api_backup.cc \
 	arbiter/api/api_blades.cc \
 	arbiter/api/api_drives.cc \
 	arbiter/api/api_leases.cc \
@@ -28,7 +29,12 @@ arbiter_SOURCES := \
 	arbiter/links/data_path_link.cc \
 	arbiter/service.cc \
 	arbiter/settings.cc \
-	arbiter/store/sqlite_store.cc
+	arbiter/store/schema.cc \
+	arbiter/store/sqlite_store.cc \
+	arbiter/store/sqlite_store_copy.cc \
+	arbiter/store/store_check.cc \
+	arbiter/store/stored_rows.cc \
+	arbiter/store/stored_state_check.cc
 
 drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 
@@ -41,4 +47,6 @@ arbiter_TESTS := \
 	tests/unit/lease_random_test.cc \
 	tests/unit/lease_requests_test.cc \
 	tests/unit/lease_sessions_test.cc \
-	tests/unit/sqlite_store_test.cc
+	tests/unit/sqlite_store_test.cc \
+	tests/unit/store_damage_test.cc \
+	tests/unit/store_schema_test.cc

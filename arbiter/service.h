@@ -41,6 +41,7 @@ private:
     std::unique_ptr<BladeLinks> blades_;
     std::unique_ptr<DataPathLink> data_path_;
     std::unique_ptr<LongPoll> long_poll_;
+    std::unique_ptr<Backups> backups_;
     std::unique_ptr<Api> api_;
     // Last: its connections, which refer to all of the above, end first.
     std::unique_ptr<rpc::Server> server_;

@@ -37,6 +37,7 @@ void add_withdraw_command(CLI::App& program, Invocation& invocation);
 void add_status_command(CLI::App& program, Invocation& invocation);
 void add_leases_command(CLI::App& program, Invocation& invocation);
 void add_events_command(CLI::App& program, Invocation& invocation);
+void add_backup_command(CLI::App& program, Invocation& invocation);
 void add_check_config_command(CLI::App& program, Invocation& invocation);
 
 }  // namespace drivebay::cli

@@ -67,6 +67,7 @@ int run(int argc, char** argv) {
     add_blade_commands(program, invocation);
     add_leases_command(program, invocation);
     add_events_command(program, invocation);
+    add_backup_command(program, invocation);
     add_check_config_command(program, invocation);
     try {
         program.parse(argc, argv);

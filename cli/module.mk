@@ -1,6 +1,7 @@
 cli_SOURCES := \
 	cli/arbiter.cc \
 	cli/arguments.cc \
+	cli/command_backup.cc \
 	cli/command_blade.cc \
 	cli/command_check_config.cc \
 	cli/command_drive.cc \

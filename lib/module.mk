@@ -1,5 +1,7 @@
 lib_SOURCES := \
+	lib/base/base64.cc \
 	lib/base/clock.cc \
+	lib/base/durable_file.cc \
 	lib/base/fd.cc \
 	lib/base/log.cc \
 	lib/base/names.cc \
@@ -18,6 +20,7 @@ lib_SOURCES := \
 	lib/rpc/link.cc \
 	lib/rpc/reactor.cc \
 	lib/rpc/server.cc \
+	lib/store/online_copy.cc \
 	lib/store/sqlite.cc
 
 lib_TESTS := \

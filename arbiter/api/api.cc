@@ -89,6 +89,9 @@ void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Repl
         leases(request, parts, reply);
     } else if (topic == "status" && parts.size() == 1) {
         reply(request.method == "GET" ? shown(arbiter_, report_status(arbiter_.state())) : no_such_method(request));
+    } else if (topic == "backup" && parts.size() == 1) {
+        // Whoever has it could be any blade that stands in it, so to look is not enough.
+        request.method == "POST" ? backups_.take(reply) : reply(no_such_method(request));
     } else if (topic == "events" && parts.size() == 1) {
         const auto after = query_number(request, "after", 0);
         const auto wait = query_wait(request);

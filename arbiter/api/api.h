@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "arbiter/api/backups.h"
 #include "arbiter/api/long_poll.h"
 #include "arbiter/api/request_body.h"
 #include "arbiter/arbiter.h"
@@ -16,8 +17,8 @@ namespace drivebay::arbiter {
 
 class Api {
 public:
-    Api(Arbiter& arbiter, DataPathLink& data_path, LongPoll& long_poll)
-        : arbiter_(arbiter), data_path_(data_path), long_poll_(long_poll) {}
+    Api(Arbiter& arbiter, DataPathLink& data_path, LongPoll& long_poll, Backups& backups)
+        : arbiter_(arbiter), data_path_(data_path), long_poll_(long_poll), backups_(backups) {}
 
     void handle(const rpc::Request& request, const rpc::Reply& reply);
 
@@ -48,6 +49,7 @@ private:
     Arbiter& arbiter_;
     DataPathLink& data_path_;
     LongPoll& long_poll_;
+    Backups& backups_;
 };
 
 rpc::Response no_such_method(const rpc::Request& request);

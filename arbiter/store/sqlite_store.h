@@ -1,4 +1,4 @@
-// The store in one SQLite file: one transaction a commit.
+// The store in one SQLite file: one transaction a commit. Its tables are in schema.h, how they are read in stored_rows.h.
 #pragma once
 
 #include <map>
@@ -12,19 +12,19 @@ namespace drivebay::arbiter {
 
 class SqliteStore : public Store {
 public:
-    // EBUSY with a sentence if another arbiter has it, EBADMSG if it is damaged, EPROTO if a later version wrote it; in
-    // all of these the file is left as it was.
+    // A store of an earlier schema is brought up to date, and a copy of it kept (schema.h). EBUSY with a sentence if another
+    // arbiter has it, EBADMSG if it is damaged or holds what cannot be, EPROTO if a later version wrote it; in all of these
+    // the file is left as it was.
     static Result<std::unique_ptr<SqliteStore>> open(const std::string& path);
 
     Result<State> load() override;
     Status commit(const State& state, const Changes& changes) override;
+    Result<std::unique_ptr<StoreCopy>> copy() override;
+    std::string place() const override { return database_.path(); }
 
 private:
     explicit SqliteStore(store::Database database) : database_(std::move(database)) {}
 
-    Status load_drives(State& state);
-    Status load_blades(State& state);
-    Status load_leases(State& state);
     Status write_drive(const State& state, const std::string& name);
     Status write_blade(const State& state, const std::string& name);
     Status write_lease(const State& state, LeaseId id);

@@ -119,6 +119,9 @@ int run_daemon(int argc, char** argv, Daemon daemon) {
         return 0;
     }
 
+    if (const std::optional<int> ended = daemon.instead ? daemon.instead() : std::nullopt) {
+        return *ended;
+    }
     log::set_program(daemon.name);
     log::set_level(log_levels.at(level));
     // A peer that goes away is an errno of the write, never the end of a daemon.

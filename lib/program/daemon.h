@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lib/base/fd.h"
@@ -37,6 +38,9 @@ struct Daemon {
     std::function<void(CLI::App&)> add_options;
     // Runs after the configuration is loaded and checked; may check what the schema cannot. Optional.
     std::function<Status()> check;
+    // Runs, in the foreground, in the place of the program where one of its own options asks for something else; nothing
+    // where none does. Optional.
+    std::function<std::optional<int>()> instead;
     // The program; returns the exit status. Failing before ready() makes the waiting parent exit with it too.
     std::function<int(Readiness&)> run;
 };

@@ -1,0 +1,16 @@
+// A file that is there whole or not at all, after a power cut too.
+#pragma once
+
+#include <string>
+
+#include "lib/base/result.h"
+
+namespace drivebay {
+
+enum class Replace { no, yes };
+
+// Makes `unfinished`, in the same folder, durable and gives it the name `path`. EEXIST where `path` is there and is not
+// to be replaced. After an error `unfinished` is removed.
+Status put_in_place(const std::string& unfinished, const std::string& path, Replace replace);
+
+}  // namespace drivebay

@@ -49,4 +49,5 @@ arbiter_TESTS := \
 	tests/unit/lease_sessions_test.cc \
 	tests/unit/sqlite_store_test.cc \
 	tests/unit/store_damage_test.cc \
+	tests/unit/store_power_cut_test.cc \
 	tests/unit/store_schema_test.cc

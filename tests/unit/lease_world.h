@@ -1,6 +1,8 @@
 // A whole system around the lease core with links that never fail: the stage of its unit tests.
 #pragma once
 
+#include <functional>
+
 #include "tests/unit/lease_models.h"
 
 namespace drivebay::arbiter::models {
@@ -18,6 +20,9 @@ public:
     Actions step(Happening what) {
         Actions actions = arbiter::step(state, Event{now, std::move(what)});
         audit.insert(audit.end(), actions.audit.begin(), actions.audit.end());
+        if (on_step) {
+            on_step(actions);
+        }
         return actions;
     }
 
@@ -150,6 +155,7 @@ public:
     std::map<std::string, BladeModel> blades;
     std::set<std::string> connected;
     std::vector<AuditEntry> audit;
+    std::function<void(const Actions&)> on_step;  // sees what each step did, those of the helpers included
 };
 
 }  // namespace drivebay::arbiter::models

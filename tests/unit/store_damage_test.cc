@@ -132,7 +132,7 @@ BOOST_FIXTURE_TEST_CASE(a_garbage_page_is_believed, FullStore) {
 
 BOOST_FIXTURE_TEST_CASE(a_flipped_byte_makes_a_state_that_cannot_be, FullStore) {
     std::mt19937_64 random(2);
-    const int tries = count_from("STORE_DAMAGES", 400);
+    const int tries = count_from("STORE_DAMAGES", 150);
     int refused = 0;
     for (int i = 0; i < tries; ++i) {
         const bool in_log = i % 3 == 0;

@@ -94,17 +94,18 @@ deps: ## install what building and testing need (from debian/control); nothing t
 
 .PHONY: install
 install: all ## install into $(DESTDIR)$(prefix)
-	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(sysconfdir)/drivebay \
+	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(sysconfdir)/drivebay $(DESTDIR)$(sysconfdir)/logrotate.d \
 		$(DESTDIR)$(prefix)/share/bash-completion/completions
 	install $(BUILD)/drivebay-arbiterd $(BUILD)/drivebay-gadgetd $(DESTDIR)$(sbindir)
 	install $(BUILD)/drivebay $(BUILD)/drivebayfs $(DESTDIR)$(bindir)
 	install -m 644 cli/drivebay.8 arbiter/drivebay-arbiterd.8 fusefs/drivebayfs.8 gadgetd/drivebay-gadgetd.8 \
 		$(DESTDIR)$(mandir)/man8
 	install -m 644 cli/drivebay.bash-completion $(DESTDIR)$(prefix)/share/bash-completion/completions/drivebay
-	@for file in arbiter.cfg fusefs.cfg gadgetd.cfg; do \
-		if [ -e $(DESTDIR)$(sysconfdir)/drivebay/$$file ]; then \
-			echo "  kept $(DESTDIR)$(sysconfdir)/drivebay/$$file as it is"; \
-		else install -m 644 etc/$$file $(DESTDIR)$(sysconfdir)/drivebay; fi || exit 1; \
+	@for pair in etc/arbiter.cfg=drivebay/arbiter.cfg etc/fusefs.cfg=drivebay/fusefs.cfg etc/gadgetd.cfg=drivebay/gadgetd.cfg \
+		arbiter/drivebay-arbiterd.logrotate=logrotate.d/drivebay-arbiterd; do \
+		file=$(DESTDIR)$(sysconfdir)/$${pair#*=}; \
+		if [ -e $$file ]; then echo "  kept $$file as it is"; \
+		else install -m 644 $${pair%%=*} $$file; fi || exit 1; \
 	done
 
 .PHONY: clean

@@ -15,11 +15,18 @@ void add(Actions& sum, const Actions& one) {
     sum.changes.blades.insert(one.changes.blades.begin(), one.changes.blades.end());
     sum.changes.epochs.insert(one.changes.epochs.begin(), one.changes.epochs.end());
     sum.changes.leases.insert(one.changes.leases.begin(), one.changes.leases.end());
+    sum.changes.requests.insert(one.changes.requests.begin(), one.changes.requests.end());
     sum.changes.term = sum.changes.term || one.changes.term;
     sum.table = sum.table || one.table;
     sum.desired.insert(one.desired.begin(), one.desired.end());
     sum.dropped_blades.insert(one.dropped_blades.begin(), one.dropped_blades.end());
+    sum.deposed = one.deposed;
     sum.audit.insert(sum.audit.end(), one.audit.begin(), one.audit.end());
+}
+
+std::int64_t wall_ms() {
+    using std::chrono::milliseconds;
+    return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 Actions refused(std::string why) {
@@ -47,7 +54,7 @@ void Arbiter::start() {
 void Arbiter::apply(Happening what, Answer answer) {
     if (given_up_) {
         if (answer) {
-            answer(refused("the arbiter could not write its store and is ending; its log says why"));
+            answer(refused("the arbiter is ending; its log says why"));
         }
         return;
     }
@@ -89,7 +96,9 @@ bool Arbiter::renew(const Happening& what) {
 void Arbiter::work() {
     while (!committing_since_ && !telling_ && !given_up_ && !queue_.empty()) {
         step_queue();
-        if (together_.changes.empty()) {
+        if (together_.deposed) {
+            give_up(*together_.deposed);
+        } else if (together_.changes.empty()) {
             if (!lines_.empty()) {
                 disk_.run([this, lines = lines_] { events_.write(lines); });
             }
@@ -109,8 +118,11 @@ void Arbiter::step_queue() {
     for (Instant now = begin; !queue_.empty() && now < begin + longest_stepping; now = BootClock::now()) {
         Waiting next = std::move(queue_.front());
         queue_.pop_front();
-        batch_.push_back({step(state_, Event{now, std::move(next.what)}), std::move(next.answer)});
+        batch_.push_back({step(state_, Event{now, std::move(next.what), wall_ms()}), std::move(next.answer)});
         add(together_, batch_.back().actions);
+        if (together_.deposed) {
+            return;
+        }
     }
     for (const AuditEntry& entry : together_.audit) {
         lines_.push_back(events_.draw_up(entry));
@@ -132,13 +144,17 @@ void Arbiter::commit() {
 void Arbiter::committed(const Status& outcome) {
     committing_since_.reset();
     if (!outcome) {
-        given_up_ = true;
-        refuse_all("the arbiter could not write its store: " + outcome.error().message);
-        give_up_(outcome.error().message);
+        give_up("the store cannot be written, so nothing more can be promised: " + outcome.error().message);
         return;
     }
     tell();
     work();
+}
+
+void Arbiter::give_up(const std::string& why) {
+    given_up_ = true;
+    refuse_all("the arbiter is ending: " + why);
+    give_up_(why);
 }
 
 void Arbiter::tell() {

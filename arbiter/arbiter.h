@@ -32,8 +32,9 @@ public:
 // Everything is called, and calls back, on the reactor's thread.
 class Arbiter {
 public:
-    // `state` is as the store has it, term included. `give_up` is called once with a sentence when a commit fails: the
-    // state is then ahead of the store, so all that waited and every later event is refused and the program must end.
+    // `state` is as the store has it, term included. `give_up` is called once with a sentence when a commit fails or a
+    // later arbiter leads: the state is then ahead of the store, so all that waited and every later event is refused and
+    // the program must end.
     Arbiter(rpc::Reactor& reactor, State state, Store& store, EventLog& events,
             std::function<void(const std::string&)> give_up);
 
@@ -79,6 +80,7 @@ private:
     void committed(const Status& outcome);
     void tell();
     void let_readers_read();
+    void give_up(const std::string& why);
     void refuse_all(const std::string& why);
     void set_timer();
 

@@ -55,7 +55,7 @@ Status Service::start() {
     blades_ = std::make_unique<BladeLinks>(*arbiter_);
     data_path_ = std::make_unique<DataPathLink>(*arbiter_, reactor_);
     long_poll_ = std::make_unique<LongPoll>(*arbiter_, reactor_);
-    backups_ = std::make_unique<Backups>(*store_, reactor_);
+    backups_ = std::make_unique<Backups>(*store_, arbiter_->disk());
     api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_);
     // Fences are on their way before a blade hears of anything new.
     arbiter_->add_audience(*data_path_);

@@ -34,6 +34,7 @@ void add_drive_commands(CLI::App& program, Invocation& invocation);
 void add_blade_commands(CLI::App& program, Invocation& invocation);
 void add_present_command(CLI::App& program, Invocation& invocation);
 void add_withdraw_command(CLI::App& program, Invocation& invocation);
+void add_revoke_command(CLI::App& program, Invocation& invocation);
 void add_status_command(CLI::App& program, Invocation& invocation);
 void add_leases_command(CLI::App& program, Invocation& invocation);
 void add_events_command(CLI::App& program, Invocation& invocation);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <random>
 #include <unistd.h>
 
 #include "cli/arguments.h"
@@ -52,6 +53,11 @@ bool leave_queue(const Arbiter& arbiter, const json& lease) {
     return text_of(lease, "state") == "waiting" && arbiter.remove("/v1/leases/" + id_of(lease)).ok();
 }
 
+std::string fresh_request_id() {
+    std::random_device random;
+    return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
 class Presentation {
 public:
     Presentation(Invocation& invocation, const PresentOptions& options) : invocation_(invocation), options_(options) {}
@@ -73,6 +79,8 @@ private:
             return blades.error();
         }
         json body = {{"drive", *drive}, {"access", options_.access}, {"policy", options_.policy()}, {"slot", nullptr}};
+        // Should the answer get lost, asking again is not presenting twice.
+        body["request"] = fresh_request_id();
         body["blades"] = blades->front() == "all" ? json("all") : json(*blades);
         if (options_.slot >= 0) {
             body["slot"] = options_.slot;

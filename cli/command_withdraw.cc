@@ -26,6 +26,20 @@ struct WithdrawOptions {
     double deadline_seconds = 0;
 };
 
+Status wait_for_ends(Arbiter& arbiter, const json& leases, Duration limit, std::vector<LeaseWait::Entry>& entries) {
+    LeaseWait wait(arbiter, LeaseWait::Until::gone);
+    wait.set_limit(limit);
+    if (isatty(STDERR_FILENO)) {
+        wait.on_progress([](const std::string& sentence) { fmt::print(stderr, "… {}\n", sentence); });
+    }
+    Result<std::vector<LeaseWait::Entry>> settled = wait.run(leases);
+    if (!settled) {
+        return settled.error();
+    }
+    entries = std::move(*settled);
+    return success();
+}
+
 Status withdraw(const Invocation& invocation, const WithdrawOptions& options, std::vector<LeaseWait::Entry>& entries) {
     Result<std::string> drive = checked_name("drive", options.drive);
     if (!drive) {
@@ -48,21 +62,25 @@ Status withdraw(const Invocation& invocation, const WithdrawOptions& options, st
     if (!answer) {
         return answer.error();
     }
-    LeaseWait wait(*arbiter, LeaseWait::Until::gone);
     const double seconds = options.deadline_seconds > 0 ? options.deadline_seconds : default_deadline_seconds;
-    wait.set_limit(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds)) + deadline_margin);
-    if (isatty(STDERR_FILENO)) {
-        wait.on_progress([](const std::string& sentence) { fmt::print(stderr, "… {}\n", sentence); });
-    }
-    Result<std::vector<LeaseWait::Entry>> settled = wait.run(answer->value("withdrawals", json::array()));
-    if (!settled) {
-        return settled.error();
-    }
-    entries = std::move(*settled);
-    return success();
+    const auto deadline = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+    return wait_for_ends(*arbiter, answer->value("withdrawals", json::array()), deadline + deadline_margin, entries);
 }
 
-void report(Invocation& invocation, const std::vector<LeaseWait::Entry>& entries) {
+// Ends one lease at once; the wait is for its fence.
+Status revoke(const Invocation& invocation, std::uint64_t lease, std::vector<LeaseWait::Entry>& entries) {
+    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
+    if (!arbiter) {
+        return arbiter.error();
+    }
+    Result<json> answer = arbiter->post("/v1/revocations", {{"lease", lease}});
+    if (!answer) {
+        return answer.error();
+    }
+    return wait_for_ends(*arbiter, answer->value("revocations", json::array()), deadline_margin, entries);
+}
+
+void report(Invocation& invocation, const char* key, const std::vector<LeaseWait::Entry>& entries) {
     json leases = json::array();
     for (const LeaseWait::Entry& entry : entries) {
         leases.push_back(entry.lease);
@@ -80,7 +98,7 @@ void report(Invocation& invocation, const std::vector<LeaseWait::Entry>& entries
         }
     }
     if (invocation.json) {
-        Invocation::print_json({{"withdrawals", leases}});
+        Invocation::print_json({{key, leases}});
     }
 }
 
@@ -115,7 +133,29 @@ void add_withdraw_command(CLI::App& program, Invocation& invocation) {
             invocation.fail(done_well.error());
             return;
         }
-        report(invocation, entries);
+        report(invocation, "withdrawals", entries);
+    });
+}
+
+void add_revoke_command(CLI::App& program, Invocation& invocation) {
+    auto lease = std::make_shared<std::uint64_t>(0);
+    CLI::App* command = program.add_subcommand("revoke", "End one lease at once, whoever has it");
+    command->fallthrough();
+    command->add_option("LEASE", *lease, "Its number, as drivebay leases shows it")->required();
+    command->footer(
+        "The lease is fenced first: not one write of its holder reaches the drive after that. What the holder's host had\n"
+        "not written is lost, or unknown where the blade cannot be asked; drivebay events says which. Unlike withdraw, this\n"
+        "ends just that lease and no other that the same blade may have got since.\n\n"
+        "Example:\n"
+        "  drivebay revoke 17\n\n"
+        "--server and --json: see drivebay --help.");
+    command->callback([lease, &invocation] {
+        std::vector<LeaseWait::Entry> entries;
+        if (Status ended = revoke(invocation, *lease, entries); !ended) {
+            invocation.fail(ended.error());
+            return;
+        }
+        report(invocation, "revocations", entries);
     });
 }
 

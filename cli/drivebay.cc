@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
     add_status_command(program, invocation);
     add_present_command(program, invocation);
     add_withdraw_command(program, invocation);
+    add_revoke_command(program, invocation);
     add_drive_commands(program, invocation);
     add_blade_commands(program, invocation);
     add_leases_command(program, invocation);

@@ -40,6 +40,18 @@ std::string size(const json& object, const char* key) {
     return is_known ? human_size(value->get<std::uint64_t>()) : "";
 }
 
+std::string duration(const json& object, const char* key) {
+    const auto value = object.find(key);
+    return value != object.end() && value->is_number_unsigned() ? human_duration(value->get<std::uint64_t>()) : "";
+}
+
+// Until the holder's session expires; a blade that is away has none left, the management module itself needs none.
+std::string time_left(const json& lease) {
+    const bool is_local = plain(lease, "blade") == "@local";
+    const std::string left = duration(lease, "session_left_ms");
+    return left.empty() && !is_local && lease.contains("session_left_ms") ? "expired" : left;
+}
+
 Cell state(const json& object, const char* key) {
     const std::string text = plain(object, key);
     return Cell(text, colour_of_state(text));
@@ -89,7 +101,7 @@ Table blade_table(const json& blades) {
 }
 
 Table lease_table(const json& leases) {
-    Table table({"DRIVE", "BLADE", "ACCESS", "EPOCH", "STATE", "SLOT", "BEHIND"});
+    Table table({"LEASE", "DRIVE", "BLADE", "ACCESS", "EPOCH", "STATE", "SLOT", "AGE", "LEFT", "BEHIND"});
     for (const json& lease : leases) {
         std::string behind;
         if (const auto holders = lease.find("behind"); holders != lease.end() && holders->is_array()) {
@@ -98,8 +110,9 @@ Table lease_table(const json& leases) {
                                       plain(holder, "mode"));
             }
         }
-        table.add({plain(lease, "drive"), plain(lease, "blade"), plain(lease, "mode"), epoch_of(lease),
-                   state(lease, "state"), slot_of(lease), behind});
+        table.add({plain(lease, "id"), plain(lease, "drive"), plain(lease, "blade"), plain(lease, "mode"),
+                   epoch_of(lease), state(lease, "state"), slot_of(lease), duration(lease, "age_ms"),
+                   time_left(lease), behind});
     }
     return table;
 }

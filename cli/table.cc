@@ -99,6 +99,20 @@ std::string printable(std::string_view text) {
     return shown;
 }
 
+std::string human_duration(std::uint64_t milliseconds) {
+    const std::uint64_t seconds = milliseconds / 1000;
+    if (milliseconds < 1000) {
+        return fmt::format("{} ms", milliseconds);
+    }
+    if (seconds < 60) {
+        return fmt::format("{:.1f} s", static_cast<double>(milliseconds) / 1000);
+    }
+    if (seconds < 3600) {
+        return fmt::format("{} min", seconds / 60);
+    }
+    return seconds < 2 * 86400 ? fmt::format("{} h", seconds / 3600) : fmt::format("{} d", seconds / 86400);
+}
+
 std::string human_size(std::uint64_t bytes) {
     constexpr std::array<const char*, 7> units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     std::size_t unit = 0;

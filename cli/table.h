@@ -16,6 +16,8 @@ std::size_t display_width(std::string_view text);
 std::string printable(std::string_view text);
 
 // 1048576 → "1 MiB", 2359293952 → "2.2 GiB"; below 1024 "512 B".
+// "350 ms", "4.2 s", "3 min", "5 h", "12 d"
+std::string human_duration(std::uint64_t milliseconds);
 std::string human_size(std::uint64_t bytes);
 
 enum class Colour { none, good, waiting, bad };

@@ -20,6 +20,7 @@ run() {
 
 make --no-print-directory -j"$(nproc)" "$@" all || broken=1
 run unit "$@"
+run sim "$@"
 run mount "$@"
 run chassis "$@"
 

@@ -71,7 +71,7 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
         return;
     }
     if (arbiter_.has_given_up()) {
-        reply(refused({503, "the arbiter could not write its store and is ending; its log says why"}));
+        reply(refused({503, "the arbiter is ending; its log says why"}));
     } else if (verb == Verb::look) {
         arbiter_.read([this, request, parts = *parts, reply] { route(request, parts, reply); });
     } else {
@@ -85,7 +85,7 @@ void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Repl
         drives(request, parts, reply);
     } else if (topic == "blades") {
         blades(request, parts, reply);
-    } else if (topic == "presentations" || topic == "withdrawals" || topic == "leases") {
+    } else if (topic == "presentations" || topic == "withdrawals" || topic == "revocations" || topic == "leases") {
         leases(request, parts, reply);
     } else if (topic == "status" && parts.size() == 1) {
         reply(request.method == "GET" ? shown(arbiter_, report_status(arbiter_.state())) : no_such_method(request));

@@ -37,6 +37,7 @@ private:
     // api_leases.cc
     void leases(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     void present(RequestBody& body, const rpc::Reply& reply);
+    void revoke(RequestBody& body, const rpc::Reply& reply);
     void withdraw(RequestBody& body, const rpc::Reply& reply);
     void apply_to_leases(const char* key, Happening what, const rpc::Reply& reply);
     // One that was just asked about. It may have ended and been forgotten since.

@@ -15,42 +15,52 @@ void Backups::take(const rpc::Reply& reply) {
         return;
     }
     asked_.push_back(reply);
-    if (copy_) {
-        return;
+    if (!std::exchange(busy_, true)) {
+        begin();
     }
-    auto copy = store_.copy();
-    if (!copy) {
-        finish(refused({503, copy.error().message}));
-        return;
-    }
-    copy_ = std::move(*copy);
+}
+
+void Backups::begin() {
     const std::string place = nlohmann::json(store_.place()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     text_ = fmt::format(R"({{"place":{},"base64":")", place);
-    timer_.set(Duration::zero(), [this] { go_on(); });
+    disk_.run(
+        [this] {
+            piece_ = StoreCopy::Piece{};
+            if (auto copy = store_.copy()) {
+                copy_ = std::move(*copy);
+            } else {
+                piece_ = copy.error();
+            }
+        },
+        [this] { take_piece(); });
 }
 
 void Backups::go_on() {
-    auto piece = copy_->step();
-    if (!piece) {
-        finish(refused({503, piece.error().message}));
+    disk_.run([this] { piece_ = copy_->step(); }, [this] { take_piece(); });
+}
+
+void Backups::take_piece() {
+    if (!piece_) {
+        finish(refused({503, piece_.error().message}));
         return;
     }
-    reading_ = reading_ || !piece->bytes.empty();
-    text_ += to_base64(piece->bytes);
+    reading_ = reading_ || !piece_->bytes.empty();
+    text_ += to_base64(piece_->bytes);
     if (text_.size() > longest_text) {
         finish(refused({409, fmt::format("the store is too large for this; stop the arbiter and copy {} with its -wal",
                                          store_.place())}));
-    } else if (piece->is_last) {
+    } else if (piece_->is_last) {
         text_ += "\"}";
         log::info("a backup was taken", {{"bytes", text_.size() * 3 / 4}});
         finish({200, std::exchange(text_, {})});
     } else {
-        timer_.set(Duration::zero(), [this] { go_on(); });
+        go_on();
     }
 }
 
 void Backups::finish(const rpc::Response& response) {
-    copy_.reset();
+    disk_.run([copy = std::shared_ptr<StoreCopy>(std::move(copy_))]() mutable { copy.reset(); });
+    busy_ = false;
     reading_ = false;
     text_ = {};
     for (const rpc::Reply& reply : std::exchange(asked_, {})) {

@@ -11,6 +11,8 @@
 namespace drivebay::arbiter {
 namespace {
 
+constexpr std::size_t longest_request = 128;
+
 // The access of a request, or the sentence that refuses it.
 std::variant<Mode, Refusal> read_access(const std::string& text) {
     if (const auto mode = parse_mode(text)) {
@@ -54,6 +56,8 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
             reply(refused({400, body.error().message}));
         } else if (parts.front() == "presentations") {
             present(*body, reply);
+        } else if (parts.front() == "revocations") {
+            revoke(*body, reply);
         } else {
             withdraw(*body, reply);
         }
@@ -95,9 +99,14 @@ void Api::present(RequestBody& body, const rpc::Reply& reply) {
     const auto slot = body.number("slot");
     request.slot = slot ? std::optional<int>(static_cast<int>(*slot)) : std::nullopt;
     const std::string policy = body.text_or("policy", "queue");
+    request.request = body.text_or("request", "");
     request.deadline = read_deadline(body);
     if (body.error()) {
         reply(refused({400, body.error()->message}));
+        return;
+    }
+    if (request.request.size() > longest_request) {
+        reply(refused({400, fmt::format("a request's id has {} characters at most", longest_request)}));
         return;
     }
     const auto mode = read_access(access);
@@ -127,6 +136,15 @@ void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
         return;
     }
     apply_to_leases("withdrawals", std::move(request), reply);
+}
+
+void Api::revoke(RequestBody& body, const rpc::Reply& reply) {
+    const auto lease = body.number("lease");
+    if (!lease || body.error()) {
+        reply(refused({400, body.error() ? body.error()->message : "\"lease\" must be the number of a lease"}));
+        return;
+    }
+    apply_to_leases("revocations", Revoke{static_cast<LeaseId>(*lease)}, reply);
 }
 
 void Api::apply_to_leases(const char* key, Happening what, const rpc::Reply& reply) {

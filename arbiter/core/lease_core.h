@@ -104,6 +104,7 @@ using Happening = std::variant<Started, Tick, AddDrive, RemoveDrive, RefreshDriv
 struct Event {
     Instant now;
     Happening what;
+    std::int64_t wall_ms = 0;  // since 1970, for display only
 };
 
 // ---- actions

@@ -137,6 +137,7 @@ void Step::serve(std::vector<Lease*>& queue) {
 void Step::grant(Lease& lease) {
     lease.epoch = next_epoch(lease.drive);
     lease.state = LeaseState::granted;
+    lease.since_ms = wall_ms_;
     if (lease.wish == 0) {
         // With the term: a store that was rolled back gives the numbers of its leases once more.
         lease.wish = state_.term << 32 | lease.id;
@@ -161,6 +162,7 @@ Lease& Step::new_lease(const std::string& drive, const std::string& blade, Mode 
     lease.mode = mode;
     lease.slot = slot;
     lease.order = ++state_.last_order;
+    lease.since_ms = wall_ms_;
     Lease& stored = state_.leases.emplace(lease.id, std::move(lease)).first->second;
     changed(stored);
     return stored;

@@ -90,6 +90,7 @@ struct Lease {
     std::uint64_t wish = 0;  // the operator's, the same in all that succeed each other; given with the first grant
     Ending ending = Ending::none;
     LeaseId successor = 0;
+    std::int64_t since_ms = 0;  // wall time, for people: when it was asked for, then when it was granted
     LeaseId taker = 0;    // the lease whose --take asks for this one's end
     std::string notice;   // for the operator, from the start
     std::string outcome;  // a sentence, once there is one

@@ -8,7 +8,7 @@ namespace drivebay::arbiter {
 
 Actions step(State& state, const Event& event) {
     Actions actions;
-    Step work(state, event.now, actions);
+    Step work(state, event.now, event.wall_ms, actions);
     if (const auto* renewed = std::get_if<BladeRenewed>(&event.what)) {
         // By far the most frequent event: a live session that goes on living makes nothing possible.
         const auto blade = state.blades.find(renewed->blade);

@@ -10,7 +10,8 @@ namespace drivebay::arbiter {
 
 class Step {
 public:
-    Step(State& state, Instant now, Actions& actions) : state_(state), now_(now), actions_(actions) {}
+    Step(State& state, Instant now, std::int64_t wall_ms, Actions& actions)
+        : state_(state), now_(now), wall_ms_(wall_ms), actions_(actions) {}
 
     // Events, each in the file of its topic.
     void handle(const Started&);
@@ -95,6 +96,7 @@ private:
 
     State& state_;
     Instant now_;
+    const std::int64_t wall_ms_;
     Actions& actions_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include <cerrno>
 #include <concepts>
 
@@ -150,10 +152,19 @@ Status SqliteStore::write_lease(const State& state, LeaseId id) {
         return run("DELETE FROM leases WHERE id = ?", as_number(id));
     }
     const Lease& lease = found->second;
-    return run("INSERT OR REPLACE INTO leases VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", as_number(lease.id),
+    return run("INSERT OR REPLACE INTO leases VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", as_number(lease.id),
                lease.drive, lease.blade, to_string(lease.mode), lease.slot, to_string(lease.state),
                as_number(lease.epoch), lease.order, lease.wanted, lease.seen_loaded, to_string(lease.ending),
-               as_number(lease.successor), as_number(lease.taker), lease.notice, lease.outcome, 0);
+               as_number(lease.successor), as_number(lease.taker), lease.notice, lease.outcome, as_number(lease.wish), lease.since_ms);
+}
+
+Status SqliteStore::write_request(const State& state, const std::string& id) {
+    const auto found = state.requests.find(id);
+    if (found == state.requests.end()) {
+        return run("DELETE FROM requests WHERE id = ?", id);
+    }
+    return run("INSERT OR REPLACE INTO requests VALUES(?, ?, ?)", id, as_number(found->second.entered),
+               nlohmann::json(found->second.leases).dump());
 }
 
 Status SqliteStore::commit(const State& state, const Changes& changes) {
@@ -180,6 +191,9 @@ Status SqliteStore::commit(const State& state, const Changes& changes) {
         }
         if (!changes.leases.empty()) {
             then([&] { return write_number("last_lease", as_number(state.last_lease)); });
+        }
+        for (const std::string& id : changes.requests) {
+            then([&] { return write_request(state, id); });
         }
         if (changes.term) {
             then([&] { return write_number("term", as_number(state.term)); });

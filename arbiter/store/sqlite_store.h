@@ -27,6 +27,7 @@ private:
 
     Status write_drive(const State& state, const std::string& name);
     Status write_blade(const State& state, const std::string& name);
+    Status write_request(const State& state, const std::string& id);
     Status write_lease(const State& state, LeaseId id);
     Status write_number(const std::string& key, std::int64_t value);
     // One statement with its parameters bound in order, run to its end.

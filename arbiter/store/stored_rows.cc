@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 namespace drivebay::arbiter {
 namespace {
@@ -79,7 +80,7 @@ Status load_leases(store::Database& database, State& state) {
     return each_row(database,
                     "SELECT id, drive, blade, mode, slot, state, epoch, queue_order, wanted, seen_loaded, ending, "
                     "successor, taker, "
-                    "notice, outcome FROM leases",
+                    "notice, outcome, wish, since_ms FROM leases",
                     [&state](const store::Statement& row) {
                         Lease lease;
                         lease.id = as_unsigned(row.number(0));
@@ -97,6 +98,8 @@ Status load_leases(store::Database& database, State& state) {
                         lease.taker = as_unsigned(row.number(12));
                         lease.notice = row.text(13);
                         lease.outcome = row.text(14);
+                        lease.wish = as_unsigned(row.number(15));
+                        lease.since_ms = row.number(16);
                         const bool known = state.drives.contains(lease.drive) &&
                                            (is_local(lease) || state.blades.contains(lease.blade));
                         if (!mode || !lease_state || !ending || !known) {
@@ -108,6 +111,24 @@ Status load_leases(store::Database& database, State& state) {
                         state.leases[lease.id] = lease;
                         return true;
                     });
+}
+
+Status load_requests(store::Database& database, State& state) {
+    return each_row(database, "SELECT id, entered, leases FROM requests", [&state](const store::Statement& row) {
+        Request& request = state.requests[row.text(0)];
+        request.entered = as_unsigned(row.number(1));
+        const auto leases = nlohmann::json::parse(row.text(2), nullptr, false);
+        if (!leases.is_array()) {
+            return false;
+        }
+        for (const auto& id : leases) {
+            if (!id.is_number_unsigned()) {
+                return false;
+            }
+            request.leases.push_back(id.get<LeaseId>());
+        }
+        return true;
+    });
 }
 
 }  // namespace
@@ -122,6 +143,9 @@ Result<State> read_rows(store::Database& database) {
     }
     if (Status leases = load_leases(database, state); !leases) {
         return leases.error();
+    }
+    if (Status requests = load_requests(database, state); !requests) {
+        return requests.error();
     }
     const Status epochs = each_row(database, "SELECT drive, epoch FROM epochs", [&state](const store::Statement& row) {
         state.epochs[row.text(0)] = as_unsigned(row.number(1));

@@ -26,12 +26,13 @@ $(BUILD)/simulate: $(call objects,$(sim_SOURCES) $(sim_CORES)) $(BUILD)/libdrive
 
 -include $(patsubst %.o,%.d,$(call objects,$(sim_SOURCES)))
 
-.PHONY: simulator sim sim-mutants
+.PHONY: simulator sim sim-mutants check-sim
 simulator:
 	@$(MAKE) --no-print-directory VARIANT=sim build/sim/simulate
 
 SEEDS ?= 2000
 sim: simulator ## the simulator of leases under faults: SEEDS=n from a fresh one, or SEED=x alone, step by step
 	@build/sim/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(BUG),--bug $(BUG))
+check-sim: sim
 sim-mutants: simulator ## plant each known bug in turn and see the simulator find it within 1,000 seeds (BUG=name: one)
 	@build/sim/simulate --mutants --seeds 1000 $(if $(BUG),--bug $(BUG))

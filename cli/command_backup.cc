@@ -39,8 +39,8 @@ Status check_target(const BackupOptions& options) {
         return failure(refused, fmt::format("{} is there and is no file; name a new file", options.file));
     }
     if (!options.force) {
-        return failure(refused, fmt::format("{} is there already; name another file, or add --force to replace it",
-                                            options.file));
+        return failure(
+            refused, fmt::format("{} is there already; name another file, or add --force to replace it", options.file));
     }
     return success();
 }
@@ -128,7 +128,8 @@ void add_backup_command(CLI::App& program, Invocation& invocation) {
     command->add_option("FILE", options->file, "The file to write")->required();
     command->add_flag("--force", options->force, "Replace FILE if it is there");
     command->footer(
-        "The file holds drives, blades, leases and epochs as they were when it was asked for, or later. How to restore it\n"
+        "The file holds drives, blades, leases and epochs as they were when it was asked for, or later. How to restore "
+        "it\n"
         "is told when it is written, and in man drivebay.\n\n"
         "Example:\n"
         "  drivebay backup /var/backups/drivebay.db --force\n\n"

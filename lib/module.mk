@@ -24,6 +24,7 @@ lib_SOURCES := \
 	lib/store/sqlite.cc
 
 lib_TESTS := \
+	tests/unit/base64_test.cc \
 	tests/unit/config_test.cc \
 	tests/unit/messages_test.cc \
 	tests/unit/names_test.cc \

@@ -26,11 +26,12 @@ Error with_remedy(const Error& error, const std::string& path) {
     if (error.code != EBADMSG) {
         return error;
     }
-    return {error.code, fmt::format("{}. `drivebay-arbiterd --check-store {}` tells all that is wrong with it; a file that "
-                                    "`drivebay backup` wrote is put in its place as drivebay(8) says. Without a backup, "
-                                    "move it aside with its -wal: an empty store goes on above the epochs that the data "
-                                    "path knows, and drives, blades and presentations are entered again",
-                                    error.message, path)};
+    return {error.code,
+            fmt::format("{}. `drivebay-arbiterd --check-store {}` tells all that is wrong with it; a file that "
+                        "`drivebay backup` wrote is put in its place as drivebay(8) says. Without a backup, "
+                        "move it aside with its -wal: an empty store goes on above the epochs that the data "
+                        "path knows, and drives, blades and presentations are entered again",
+                        error.message, path)};
 }
 
 // An upgrade that turns out to be a mistake can be gone back on.
@@ -55,10 +56,10 @@ Result<State> read_and_judge(store::Database& database) {
     }
     const auto findings = check_stored_state(*state);
     if (!findings.empty()) {
-        return Error{EBADMSG, fmt::format("the store {} holds what cannot be: {}{}; it was left as it is",
-                                          database.path(),
-                                          findings.front(),
-                                          findings.size() > 1 ? fmt::format(", and {} more", findings.size() - 1) : "")};
+        return Error{EBADMSG,
+                     fmt::format("the store {} holds what cannot be: {}{}; it was left as it is", database.path(),
+                                 findings.front(),
+                                 findings.size() > 1 ? fmt::format(", and {} more", findings.size() - 1) : "")};
     }
     return state;
 }

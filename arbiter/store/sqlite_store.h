@@ -1,4 +1,5 @@
-// The store in one SQLite file: one transaction a commit. Its tables are in schema.h, how they are read in stored_rows.h.
+// The store in one SQLite file: one transaction a commit. Its tables are in schema.h, how they are read in
+// stored_rows.h.
 #pragma once
 
 #include <map>
@@ -12,9 +13,9 @@ namespace drivebay::arbiter {
 
 class SqliteStore : public Store {
 public:
-    // A store of an earlier schema is brought up to date, and a copy of it kept (schema.h). EBUSY with a sentence if another
-    // arbiter has it, EBADMSG if it is damaged or holds what cannot be, EPROTO if a later version wrote it; in all of these
-    // the file is left as it was.
+    // A store of an earlier schema is brought up to date, and a copy of it kept (schema.h). EBUSY with a sentence if
+    // another arbiter has it, EBADMSG if it is damaged or holds what cannot be, EPROTO if a later version wrote it; in
+    // all of these the file is left as it was.
     static Result<std::unique_ptr<SqliteStore>> open(const std::string& path);
 
     Result<State> load() override;

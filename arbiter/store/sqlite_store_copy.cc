@@ -12,7 +12,7 @@
 namespace drivebay::arbiter {
 namespace {
 
-constexpr int pages_a_step = 64;             // 256 KiB
+constexpr int pages_a_step = 64;              // 256 KiB
 constexpr std::size_t bytes_a_step = 196608;  // a multiple of 3
 
 std::string file_of_copy(const std::string& path) {

@@ -46,8 +46,8 @@ private:
     std::string path_;
 };
 
-// SQLite's lock bytes of a reader (os.h, SHARED_FIRST and SHARED_SIZE): an arbiter that uses the file holds them all for
-// writing, and one that starts in the meantime waits until we are done.
+// SQLite's lock bytes of a reader (os.h, SHARED_FIRST and SHARED_SIZE): an arbiter that uses the file holds them all
+// for writing, and one that starts in the meantime waits until we are done.
 Status lock_as_reader(int file, const std::string& path) {
     struct flock range {};
     range.l_type = F_RDLCK;
@@ -58,9 +58,10 @@ Status lock_as_reader(int file, const std::string& path) {
         return success();
     }
     if (errno == EAGAIN || errno == EACCES) {
-        return Error{EBUSY, fmt::format("the store {} is in use by a running arbiter; check a copy of it: drivebay backup "
-                                        "FILE, then drivebay-arbiterd --check-store FILE",
-                                        path)};
+        return Error{EBUSY,
+                     fmt::format("the store {} is in use by a running arbiter; check a copy of it: drivebay backup "
+                                 "FILE, then drivebay-arbiterd --check-store FILE",
+                                 path)};
     }
     return system_error(errno, "cannot lock the store " + path);
 }

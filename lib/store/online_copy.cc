@@ -18,7 +18,8 @@ Result<OnlineCopy> OnlineCopy::begin(Database& source, const std::string& path) 
     OnlineCopy copy;
     copy.path_ = path;
     // The caller makes it durable, or throws it away: a journal of its own would be for nothing.
-    if (sqlite3_open_v2(path.c_str(), &copy.target_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK ||
+    if (sqlite3_open_v2(path.c_str(), &copy.target_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) !=
+            SQLITE_OK ||
         sqlite3_exec(copy.target_, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF", nullptr, nullptr, nullptr) !=
             SQLITE_OK) {
         return copy.error();

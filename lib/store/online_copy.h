@@ -20,7 +20,8 @@ public:
     // An incomplete copy's file stays for the caller to remove.
     ~OnlineCopy();
 
-    // Copies some pages. True: the copy is complete; it may still be in the machine's memory only (fsync is the caller's).
+    // Copies some pages. True: the copy is complete; it may still be in the machine's memory only (fsync is the
+    // caller's).
     Result<bool> step(int pages);
 
 private:

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "arbiter/service.h"
+#include "arbiter/store/sqlite_store.h"
+#include "lib/base/base64.h"
 #include "lib/rpc/client.h"
 #include "tests/unit/lease_models.h"
 #include "tests/unit/temporary_folder.h"
@@ -206,6 +208,28 @@ BOOST_FIXTURE_TEST_CASE(a_withdrawal_is_not_answered_when_it_is_over, Served) {
     const json lease = wait_for(answer["withdrawals"][0], "gone");
     BOOST_TEST(lease["state"] == "gone");
     BOOST_TEST(lease["outcome"].get<std::string>().find("all that was written is on the drive") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_backup_lacks_what_was_there_when_it_was_asked_for, Served) {
+    std::vector<std::thread> askers;
+    std::vector<std::string> copies(6);
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+        BOOST_TEST(ask("POST", "/v1/blades", {{"name", "extra" + std::to_string(i)}}).first == 200);
+        askers.emplace_back([this, &copies, i] {
+            copies[i] = ask("POST", "/v1/backup", json::object()).second["base64"].get<std::string>();
+        });
+    }
+    for (std::thread& asker : askers) {
+        asker.join();
+    }
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+        const std::string file = folder_.path() + "/backup" + std::to_string(i);
+        std::ofstream(file, std::ios::binary) << from_base64(copies[i]).value();
+        const auto store = SqliteStore::open(file);
+        BOOST_REQUIRE(store.ok());
+        BOOST_TEST((*store)->load()->blades.contains("extra" + std::to_string(i)));
+    }
+    BOOST_TEST(ask("GET", "/v1/backup").first == 405);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_withdrawal_from_a_locked_host_waits_for_ever, Served) {

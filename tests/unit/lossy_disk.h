@@ -1,5 +1,6 @@
-// A disk that loses power: takes recorded operations (recording_vfs.h) and says what its files may hold afterwards. What was
-// synced is there; of the rest each sector of 512 bytes has any of the contents that it had since, each file any of its sizes.
+// A disk that loses power: takes recorded operations (recording_vfs.h) and says what its files may hold afterwards.
+// What was synced is there; of the rest each sector of 512 bytes has any of the contents that it had since, each file
+// any of its sizes.
 #pragma once
 
 #include <map>
@@ -31,7 +32,8 @@ public:
             if (lies) {
                 return;
             }
-            // SQLite syncs the folder with the first sync of a journal or log that it made (os_unix.c, UNIXFILE_DIRSYNC).
+            // SQLite syncs the folder with the first sync of a journal or log that it made (os_unix.c,
+            // UNIXFILE_DIRSYNC).
             const bool with_folder = !op.suffix.empty() && file.names_pending() > 0;
             file.settle();
             for (auto& [suffix, other] : files_) {

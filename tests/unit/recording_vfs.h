@@ -1,6 +1,6 @@
-// SQLite's default file access with a record of everything that changes a database, its log or its journal: what a power
-// cut can interfere with. While one lives it is the default of new connections. No file is really synced: what a sync
-// promises is for tests/unit/lossy_disk.h to keep or to break.
+// SQLite's default file access with a record of everything that changes a database, its log or its journal: what a
+// power cut can interfere with. While one lives it is the default of new connections. No file is really synced: what a
+// sync promises is for tests/unit/lossy_disk.h to keep or to break.
 #pragma once
 
 #include <sqlite3.h>
@@ -124,7 +124,9 @@ private:
         static const sqlite3_io_methods all = {
             1,
             [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); },
-            [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, n, at); },
+            [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) {
+                return real(f)->pMethods->xRead(real(f), to, n, at);
+            },
             write,
             truncate,
             sync,
@@ -138,7 +140,12 @@ private:
             },
             [](sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); },
             [](sqlite3_file* f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); },
-            nullptr, nullptr, nullptr, nullptr, nullptr, nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
         };
         return all;
     }

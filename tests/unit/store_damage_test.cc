@@ -1,5 +1,5 @@
-// Damaged stores: each either opens with a state that the lease core could have had, or is refused with a sentence and left
-// byte for byte as it was. --check-store says so without touching anything. STORE_DAMAGES=n tries more of them.
+// Damaged stores: each either opens with a state that the lease core could have had, or is refused with a sentence and
+// left byte for byte as it was. --check-store says so without touching anything. STORE_DAMAGES=n tries more of them.
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
 #include <cerrno>

@@ -1,7 +1,7 @@
-// Power cuts of the arbiter's store. The real store takes commits that the real lease core makes; every operation on its files
-// is recorded. For every moment of that record, and for several ways in which a disk may have kept what was not synced, the
-// store is opened again: it must hold the state of a commit that is no older than the last one that had returned.
-// POWER_CUT_SEED=n takes another story, POWER_CUT_COMMITS and POWER_CUT_VARIANTS longer ones and more ways.
+// Power cuts of the arbiter's store. The real store takes commits that the real lease core makes; every operation on
+// its files is recorded. For every moment of that record, and for several ways in which a disk may have kept what was
+// not synced, the store is opened again: it must hold the state of a commit that is no older than the last one that had
+// returned. POWER_CUT_SEED=n takes another story, POWER_CUT_COMMITS and POWER_CUT_VARIANTS longer ones and more ways.
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
 #include <cstdlib>
@@ -154,14 +154,18 @@ private:
             case 2: restart(); break;
             case 3: pass(2s); break;
             case 4:
-                step(AddDrive{[] { Drive extra; extra.name = "extra"; extra.source = std::string(3000, 'x'); return extra; }()});
+                step(AddDrive{[] {
+                    Drive extra;
+                    extra.name = "extra";
+                    extra.source = std::string(3000, 'x');
+                    return extra;
+                }()});
                 break;
             case 5: step(RemoveDrive{"extra"}); break;
             case 6:
             case 7:
             case 8: blades.at(blade()).host_ejects(static_cast<int>(below(2))); break;
-            default:
-                present(drive(), blade(), below(2) == 0 ? Mode::read : Mode::write, static_cast<Policy>(below(4)));
+            default: present(drive(), blade(), below(2) == 0 ? Mode::read : Mode::write, static_cast<Policy>(below(4)));
         }
     }
 
@@ -176,7 +180,10 @@ private:
 class PowerCuts {
 public:
     PowerCuts(const Story& story, std::uint64_t seed, std::size_t ways, const char* lying_file = nullptr)
-        : story_(story), random_(seed), ways_(ways), disk_(story.begun_with, lying_file),
+        : story_(story),
+          random_(seed),
+          ways_(ways),
+          disk_(story.begun_with, lying_file),
           vfs_(folder_.path() + "/arbiter.db", nullptr) {}
 
     // The first thing that was lost, empty where nothing ever was.
@@ -226,7 +233,8 @@ private:
     std::string look(const LossyDisk::Files& files) {
         std::string key;
         for (const auto& [suffix, bytes] : files) {
-            key += suffix + ":" + std::to_string(bytes.size()) + ":" + std::to_string(std::hash<std::string>()(bytes)) + ";";
+            key += suffix + ":" + std::to_string(bytes.size()) + ":" + std::to_string(std::hash<std::string>()(bytes)) +
+                   ";";
         }
         const auto known = known_.find(key);
         if (known != known_.end()) {
@@ -291,8 +299,9 @@ BOOST_FIXTURE_TEST_CASE(a_power_cut_loses_a_commit_that_was_visible, FoldedEarly
     const std::string lost = cuts.run();
     BOOST_TEST(lost == "", "POWER_CUT_SEED=" << seed << ": " << lost);
     const std::set<std::string> states(story.digests.begin(), story.digests.end());
-    BOOST_TEST_MESSAGE(story.digests.size() << " commits, " << states.size() << " states, " << cuts.moments << " moments, "
-                                            << cuts.variants << " variants, " << cuts.opened << " of them different");
+    BOOST_TEST_MESSAGE(story.digests.size()
+                       << " commits, " << states.size() << " states, " << cuts.moments << " moments, " << cuts.variants
+                       << " variants, " << cuts.opened << " of them different");
     BOOST_TEST(states.size() > 100u);
     BOOST_TEST(cuts.opened > 1000u);
 }

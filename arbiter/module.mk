@@ -41,6 +41,7 @@ drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 arbiter_TESTS := \
 	tests/unit/arbiter_commit_test.cc \
 	tests/unit/arbiter_service_test.cc \
+	tests/unit/backups_test.cc \
 	tests/unit/event_log_test.cc \
 	tests/unit/lease_endings_test.cc \
 	tests/unit/lease_queue_test.cc \

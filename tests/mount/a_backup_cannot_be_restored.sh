@@ -69,8 +69,11 @@ cp "$backup" "$work/arbiter/arbiter.db"
 rm -f "$work/arbiter/arbiter.db-wal" "$work/arbiter/arbiter.db-shm"
 start_arbiter
 until_true 15 "blade01 is back" status_is "blades['blade01']['online']"
-until_true 30 "the drive is loaded again or free" eval 'drivebay present scratch --to blade01 --access write >"$work/said" 2>&1'
-until_true 20 "the lease is held" eval '[ -n "$(epoch_of scratch blade01)" ]'
+began=$SECONDS
+until_true 30 "the drive is held again, in an epoch above" eval '
+    drivebay present scratch --to blade01 --access write >/dev/null 2>&1; [ "0$(epoch_of scratch blade01)" -gt "$last" ]'
+# Without the floors each epoch would have been tried in turn, for the 5 s that an admission may stay away.
+[ $((SECONDS - began)) -lt 12 ] || fail "the epoch was found by trying"
 [ "$(epoch_of scratch blade01)" -gt "$last" ] || fail "the epoch went back to $(epoch_of scratch blade01) from $last"
 double blade01 write 1 0 "after the restore" >/dev/null || fail "nothing can be written after the restore"
 end_politely arbiter

@@ -22,6 +22,8 @@ make --no-print-directory -j"$(nproc)" "$@" all || broken=1
 run unit "$@"
 run sim "$@"
 run mount "$@"
+run kill "$@"
+run partitions "$@"
 run chassis "$@"
 
 cat "$reports"/* | awk -v broken=$broken '

@@ -3,7 +3,7 @@
 REPORTS := $(BUILD)/reports
 
 .PHONY: check
-check: deps ## build and run every test: unit, native mounts, the virtual chassis (VARIANT=asan: with sanitizers)
+check: deps ## build and run every test: unit, native mounts, kills, cut links, the virtual chassis (VARIANT=asan: with sanitizers)
 	@tests/check.sh $(if $(V),V=$(V)) BUILD=$(BUILD) VARIANT=$(VARIANT)
 
 .PHONY: check-unit
@@ -13,6 +13,23 @@ check-unit: $(BUILD)/unit-tests all ## the unit tests alone
 .PHONY: check-mount
 check-mount: all ## real daemons and FUSE mounts on this machine
 	@tests/mount/run.sh $(BUILD)
+
+.PHONY: check-kill
+check-kill: all ## kill -9 of the arbiter and the data path, 50 times each, while blades write and drives change hands
+	@tests/kill/kill_loops.py --build $(BUILD) $(if $(SEED),--seed $(SEED))
+
+.PHONY: check-partitions
+check-partitions: all ## cut links and stopped processes, in network namespaces
+	@tests/kill/partitions.py --build $(BUILD)
+
+.PHONY: check-long
+check-long: deps ## what takes too long for check: 3,000 kills
+	@$(MAKE) --no-print-directory check-long-kill
+
+.PHONY: check-long-kill
+check-long-kill: all
+	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
+		--seconds 3600 $(if $(SEED),--seed $(SEED))
 
 .PHONY: check-chassis
 check-chassis: all chassis-kernel ## real kernels, gadget driver and USB stack, in virtual machines

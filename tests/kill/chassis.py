@@ -1,0 +1,177 @@
+"""Real daemons, started uninstalled: an arbiter, the management module's drivebayfs, blades' drivebayfs; and blades.
+
+Each has its log in WORK/logs, which goes on over restarts. Everything is ended by the number it was started with.
+"""
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import arbiter_client
+import blocks
+from counters import Counters
+
+ARBITER = "/run/drivebay/arbiter.sock"
+NBD = "/run/drivebay/nbd.sock"
+MOUNT = "/srv/drivebay"
+MNT_DETACH = 2
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Failed(Exception):
+    """A sentence for the test's last line."""
+
+
+def wait_until(what, condition, limit=15.0, every=0.005):
+    """Returns what `condition` returned, once it is true."""
+    until = time.monotonic() + limit
+    while not (outcome := condition()):
+        if time.monotonic() > until:
+            raise Failed(f"not within {limit:.0f} s: {what}")
+        time.sleep(every)
+    return outcome
+
+
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+class Chassis:
+    def __init__(self, build, work, ttl_ms=10000, listen=("127.0.0.1:4740", "127.0.0.1:10809"), namespaces=False,
+                 blade_settings=""):
+        self.build, self.work, self.namespaces, self.blade_settings = build, work, namespaces, blade_settings
+        self.control, self.data = listen
+        self.running = {}
+        self.drives = []
+        self.counters = {}
+        shutil.rmtree(work, ignore_errors=True)
+        for folder in ("logs", "etc", "images", "journals", "arbiter", "fusefs"):
+            os.makedirs(f"{work}/{folder}")
+        self._write("arbiter.cfg", f"""
+            socket = "{ARBITER}"; listen = [ "{self.control}" ];
+            state_dir = "{work}/arbiter"; audit_log = "{work}/arbiter/audit.log";
+            lease: {{ ttl_ms = {ttl_ms}; }};""")
+        self._write("fusefs.cfg", f"""
+            role = "management"; state_dir = "{work}/fusefs"; socket = "/run/drivebay/fusefs.sock";
+            arbiter = "{ARBITER}"; nbd: {{ listen = [ "{self.data}" ]; unix = "{NBD}"; }};""")
+
+    def _write(self, name, text):
+        with open(f"{self.work}/etc/{name}", "w") as config:
+            config.write(text)
+
+    # ---- processes ----
+
+    def start(self, name, command, namespace=None):
+        if self.namespaces and namespace:
+            # It becomes the program itself: the number stays.
+            command = ["nsenter", f"--net=/run/netns/{namespace}", *command]
+        with open(f"{self.work}/logs/{name}", "ab") as log:
+            self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self, name):
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+    def signal(self, name, number):
+        self.running[name].send_signal(number)
+
+    def end(self, name, limit=40):
+        process = self.running.pop(name)
+        process.terminate()
+        try:
+            return process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise Failed(f"{name} did not end within {limit} s") from None
+
+    def end_all(self):
+        for process in self.running.values():
+            process.kill()
+        for process in self.running.values():
+            process.wait()
+
+    def check_alive(self):
+        for name, process in self.running.items():
+            if process.poll() is not None:
+                raise Failed(f"{name} ended by itself with status {process.returncode}")
+
+    # ---- the management module ----
+
+    def start_arbiter(self, wait=True):
+        self.start("arbiter", [f"{self.build}/drivebay-arbiterd", "--foreground", "--log-level", "notice", "--config",
+                               f"{self.work}/etc/arbiter.cfg"], "mm")
+        if wait:
+            wait_until("the arbiter listens", lambda: self.alive("arbiter") and listens(ARBITER))
+
+    def start_management(self, wait=True):
+        # What a killed one left behind answers nobody; nothing to unmount is no mistake.
+        ctypes.CDLL(None, use_errno=True).umount2(MOUNT.encode(), MNT_DETACH)
+        os.makedirs(MOUNT, exist_ok=True)
+        self.start("management", [f"{self.build}/drivebayfs", "drivebay", MOUNT, "--foreground", "--log-level", "notice",
+                                  "-o", f"config={self.work}/etc/fusefs.cfg"], "mm")
+        if wait:
+            wait_until("the management module's drivebayfs is mounted",
+                       lambda: self.alive("management") and listens(NBD) and os.path.ismount(MOUNT))
+
+    def alive(self, name):
+        if self.running[name].poll() is not None:
+            raise Failed(f"{name} ended as it started, with status {self.running[name].returncode}: see its log")
+        return True
+
+    def ask(self, method, path, body=None, timeout=10):
+        return arbiter_client.ask(ARBITER, method, path, body, timeout)
+
+    def must(self, method, path, body=None):
+        status, answer = self.ask(method, path, body)
+        if status != 200:
+            raise Failed(f"{method} {path} was answered with {status}: {answer}")
+        return answer
+
+    def status(self):
+        return self.must("GET", "/v1/status")
+
+    def add_drive(self, name, count):
+        path = f"{self.work}/images/{name}"
+        with open(path, "wb") as image:
+            image.truncate(count * blocks.SIZE)
+        wait_until("the arbiter knows the data path", lambda: self.status()["data_path"]["online"])
+        self.must("POST", "/v1/drives", {"name": name, "source": path, "kind": "disk", "read_only": False})
+        self.drives.append(name)
+
+    def images(self):
+        return [f"{self.work}/images/{name}" for name in self.drives]
+
+    # ---- blades ----
+
+    def start_blade_mount(self, name):
+        self._write(f"fusefs-{name}.cfg", f"""
+            role = "blade"; blade = "{name}"; state_dir = "{self.work}/{name}";
+            socket = "/run/drivebay/{name}.sock"; management = "{self.data}";
+            {self.blade_settings}""")
+        os.makedirs(f"/srv/{name}", exist_ok=True)
+        self.start(f"{name}-drivebayfs", [f"{self.build}/drivebayfs", self.data, f"/srv/{name}", "--foreground",
+                                          "--log-level", "notice", "-o", f"config={self.work}/etc/fusefs-{name}.cfg"], name)
+        wait_until(f"{name}'s drivebayfs is mounted",
+                   lambda: self.alive(f"{name}-drivebayfs") and os.path.ismount(f"/srv/{name}"))
+
+    def start_blade(self, name, *options):
+        self.must("POST", "/v1/blades", {"name": name})
+        path = f"{self.work}/{name}.counters"
+        self.counters[name] = Counters(path, create=True)
+        self.start(name, [sys.executable, f"{HERE}/blade.py", "--blade", name, "--journals", f"{self.work}/journals",
+                          "--counters", path, "--control", f"/run/drivebay/{name}.ctl", *options], name)
+        wait_until(f"{name} is online", lambda: self.alive(name) and any(
+            blade["name"] == name and blade["online"] for blade in self.status()["blades"]))
+
+    def count(self, name):
+        return sum(counters.get(name) for counters in self.counters.values())

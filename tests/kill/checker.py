@@ -19,7 +19,7 @@ MOST_TOLD = 20
 class Verdict:
     def __init__(self):
         self.lost = 0           # an acknowledged write is not there, and no later one of its epoch
-        self.stale = 0          # a write of an older epoch lies over a newer one's
+        self.stale = 0          # a write of an older epoch lies over a newer one's, or one that was refused is there
         self.damaged = 0
         self.late_answered = 0  # a write submitted after the fence was acknowledged
         self.acknowledged = 0
@@ -42,13 +42,16 @@ class DriveCheck:
         self.verdict = verdict
         self.settled = {}   # block: the last write known to be there
         self.may_be = {}    # block: writes that may be there instead, all later ones
+        self.never = set()  # writes that must not land: submitted after the fence, or refused by the gate
 
     def replay(self, epoch, blade, entries):
         self.verdict.epochs += 1
         for kind, flags, block, seq, found in entries:
             write = (epoch, seq)
             if kind == journal.SUBMITTED:
-                if not flags & journal.LATE:
+                if flags & journal.LATE:
+                    self.never.add(write)
+                else:
                     self.may_be.setdefault(block, set()).add(write)
             elif kind == journal.ANSWERED:
                 self.answered(block, write, flags & journal.LATE, blade)
@@ -56,6 +59,7 @@ class DriveCheck:
                 self.verdict.shut_out += 1
                 if flags & journal.NEVER_LANDED:
                     self.may_be.get(block, set()).discard(write)
+                    self.never.add(write)
             elif kind == journal.FOUND:
                 self.find(block, found, f"{blade} in epoch {epoch}")
             else:
@@ -75,7 +79,8 @@ class DriveCheck:
         self.verdict.found += 1
         settled = self.settled.get(block, BEFORE_ALL)
         if found != settled and found not in self.may_be.get(block, ()):
-            kind = "stale" if found[0] < settled[0] and found != BEFORE_ALL else "lost"
+            older = found[0] < settled[0] and found != BEFORE_ALL
+            kind = "stale" if older or found in self.never else "lost"
             setattr(self.verdict, kind, getattr(self.verdict, kind) + 1)
             self.verdict.tell(f"drive {self.drive} block {block}: {who} found write {found[0]}.{found[1]} where "
                               f"{settled[0]}.{settled[1]} was known to be ({kind})")

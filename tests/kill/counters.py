@@ -11,6 +11,7 @@ NAMES = ("acknowledged",     # writes
          "io_errors",        # other errors than the end of the epoch
          "reconnects",
          "abandoned",        # connections left with requests in them, on purpose
+         "ended_too_soon",   # epochs that the data path refused while the arbiter still had them
          "losses")           # releases by the host whose drain did not end well
 _NUMBER = struct.Struct("<Q")
 

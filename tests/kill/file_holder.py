@@ -21,7 +21,8 @@ class FileHolder(Holder):
     def hold(self):
         self.file = self.open_file()
         if self.file is None:
-            return self.is_out("drained" if self.over else "unknown")
+            self.judge_the_end()
+            return self.is_out("drained")  # nothing was ever written
         if self.read_back():
             self.blade.counters.add("holds")
             writers = [threading.Thread(target=self.use, args=(i,), name=f"{self.name}.{i}") for i in range(THREADS)]
@@ -29,12 +30,17 @@ class FileHolder(Holder):
                 writer.start()
             for writer in writers:
                 writer.join()
+        self.judge_the_end()
         flushed = self.flush() if self.mode == "write" else True
         # A file still open stands for a host that goes on as if nothing had happened.
         if self.mode == "write" and (self.thrown_out or self.over) and self.wait_for_fence():
             self.write_late()
         os.close(self.file)
         outcome = self.drain()
+        if outcome == "lost" and not self.over:
+            # Fenced by force while it drained; or a loss that nobody asked for
+            self.over = True
+            self.judge_the_end()
         self.is_out(outcome if flushed else "lost")
 
     def open_file(self):

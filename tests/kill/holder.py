@@ -67,6 +67,7 @@ class Holder(threading.Thread):
 
     def is_out(self, outcome):
         if outcome != "drained" and not self.thrown_out and not self.over:
+            print(f"{self.name}: put out, {outcome}", flush=True)
             self.blade.counters.add("losses")
         self.outcome = outcome
         self.blade.changed.set()
@@ -90,6 +91,19 @@ class Holder(threading.Thread):
 
     def refused(self, block, seq, never_landed=False):
         self.journal.add(journal.REFUSED, block, seq, journal.NEVER_LANDED if never_landed else 0)
+
+    def judge_the_end(self):
+        """The server said that the epoch is over: the arbiter must have decided that before."""
+        while self.over and not self.blade.ending.is_set():
+            try:
+                mine = (self.drive, self.blade.name, self.epoch)
+                for lease in arbiter_client.leases(self.blade.options.arbiter, timeout=2):
+                    if (lease["drive"], lease["blade"], lease["epoch"]) == mine and lease["state"] == "held":
+                        print(f"{self.name}: refused, but the arbiter says: {lease}", flush=True)
+                        self.blade.counters.add("ended_too_soon")
+                return
+            except (arbiter_client.Unreachable, KeyError):
+                self.blade.ending.wait(0.02)
 
     def wait_for_fence(self):
         """True once the arbiter says that this epoch is over."""

@@ -82,12 +82,15 @@ class KillLoop:
             # The moment of the kill, not a wait for anything
             time.sleep(self.random.uniform(0, self.options.pause_ms / 1000))
             names = self.random.choices(list(left), list(left.values()))
-            if all(left.values()) and self.random.random() < 0.1:
-                names = list(left)
+            if all(left.values()) and self.random.random() < 0.2:
+                names = self.random.sample(list(left), 2)
             for name in names:
                 self.kill(name)
             for name in names:
                 self.restart(name)
+                if name != names[-1]:
+                    # For so long one is there without the other: what was granted goes on, and nothing else
+                    time.sleep(self.random.uniform(0, 0.3))
             self.wait_for("acknowledged", 1)
             if self.random.random() < 0.3:
                 self.wait_for("holds", 1)
@@ -118,6 +121,7 @@ def report(loop, verdict, failure, seconds):
         "an_acknowledged_write_is_lost_by_a_kill": verdict.lost + verdict.damaged,
         "a_write_of_an_ended_epoch_lands": verdict.stale,
         "a_write_after_the_fence_is_acknowledged": verdict.late_answered + (count("late_refused") == 0),
+        "a_kill_ends_a_lease": count("ended_too_soon"),
         "a_kill_is_an_io_error_on_a_blade": count("io_errors") + count("losses"),
         "an_operator_gets_a_strange_answer_after_a_kill": len(loop.operator.strange),
         "a_kill_leaves_the_chassis_stuck": failure or 0,

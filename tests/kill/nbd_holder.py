@@ -14,6 +14,7 @@ from holder import Holder
 
 MOST_IN_FLIGHT = 16
 LONGEST_RUN = 4
+HAUNTING = 1.0
 CHUNK = 64  # blocks that one read of a reading back takes
 
 
@@ -223,23 +224,25 @@ class NbdHolder(Holder):
             self.add("flush")
             while self.unanswered and not (self.over or self.thrown_out):
                 self.pump()
+        self.judge_the_end()
         self.is_out("lost" if self.unanswered or self.over else "drained")
-        if self.wait_for_fence():
-            # What was under way is answered, or its connection is closed, before anything late is tried on it.
+        if self.mode == "write" and self.wait_for_fence():
             self.write_late()
 
     def write_late(self):
-        if self.mode != "write":
-            return
-        old = [c for c in [self.connection, *self.abandoned] if c is not None]
-        for connection in old:
-            self.late_through(connection)
-        try:
-            self.late_through(Connection(self.blade.options.nbd, self.export()))
-        except EpochOver:
-            self.blade.counters.add("late_refused")
-        except NotNow:
-            pass  # nobody refused it
+        """Through every connection that is left, then for a while by new ones: also past a restart of the server."""
+        for connection in [self.connection, *self.abandoned]:
+            if connection is not None:
+                self.late_through(connection)
+        until = time.monotonic() + HAUNTING
+        while time.monotonic() < until and not self.blade.ending.is_set():
+            try:
+                self.late_through(Connection(self.blade.options.nbd, self.export(), limit=1.0))
+            except EpochOver:
+                self.blade.counters.add("late_refused")
+            except NotNow:
+                pass  # nobody refused it
+            self.blade.ending.wait(self.random.uniform(0.02, 0.1))
 
     def late_through(self, connection):
         block, seq = self.random.randrange(self.blade.options.blocks), self.next_seq()

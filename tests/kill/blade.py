@@ -3,7 +3,9 @@
 
 It keeps its session, converges to what the arbiter wants and reports it, as doc/PROTOCOL.md has it; a holder stands for
 a loaded LUN with a busy host. The host ejects by itself after --hold-ms, or when its control socket (--control) is told
-`eject DRIVE`; `idle` tells whether all that it did is in its journals. SIGTERM: every holder stops cleanly, the journals are written, exit status 0.
+`eject DRIVE`. An NBD client can be told to `leave DRIVE`'s connection, open, for the next instance, and to let it `rest`.
+`idle` tells whether all that was done is in the journals. SIGTERM: every holder stops cleanly, the journals are written,
+exit status 0.
 """
 import argparse
 import os
@@ -162,12 +164,15 @@ class Blade:
     def command(self, words):
         if words[0] == "idle":
             return "no" if any(holder.is_alive() for holder in self.holders) else "yes"
-        if words[0] != "eject":
+        if words[0] not in ("eject", "leave", "rest"):
             raise ValueError(words[0])
         with self.lock:
             for slot in self.slots:
                 if slot.holder and slot.holder.drive == words[1]:
-                    slot.holder.stop_cleanly(by_host=True)
+                    if words[0] == "eject":
+                        slot.holder.stop_cleanly(by_host=True)
+                    else:
+                        slot.holder.told.add(words[0])
                     return "ok"
         return "error: it is not loaded"
 

@@ -140,16 +140,24 @@ class Chassis:
     def status(self):
         return self.must("GET", "/v1/status")
 
-    def add_drive(self, name, count):
-        path = f"{self.work}/images/{name}"
-        with open(path, "wb") as image:
+    def image(self, name):
+        return f"{self.work}/images/{name}"
+
+    def make_image(self, name, count):
+        with open(self.image(name), "wb") as image:
             image.truncate(count * blocks.SIZE)
+
+    def add_drive(self, name, count, source=None):
+        """A file of so many blocks; or `source`, with an image of that name behind it."""
+        if source is None:
+            self.make_image(name, count)
         wait_until("the arbiter knows the data path", lambda: self.status()["data_path"]["online"])
-        self.must("POST", "/v1/drives", {"name": name, "source": path, "kind": "disk", "read_only": False})
+        self.must("POST", "/v1/drives", {"name": name, "source": source or self.image(name), "kind": "disk",
+                                         "read_only": False})
         self.drives.append(name)
 
     def images(self):
-        return [f"{self.work}/images/{name}" for name in self.drives]
+        return [self.image(name) for name in self.drives]
 
     # ---- blades ----
 

@@ -28,6 +28,7 @@ class Holder(threading.Thread):
         self.over = False           # the server said so
         self.wants_out = threading.Event()
         self.thrown_out = False
+        self.told = set()           # of "leave" and "rest"; see blade.py
         self.random = random.Random(f"{blade.options.seed} {blade.name} {drive} {epoch}")
         self.journal = journal.Journal(blade.options.journals, number, epoch, blade.name)
         self._seq = 0

@@ -196,9 +196,9 @@ class NbdHolder(Holder):
         if not self.unanswered and not self.over:
             self.blade.counters.add("holds")
 
-    def leave_connection(self):
+    def leave_connection(self, stays_open):
         self.blade.counters.add("abandoned")
-        if self.random.random() < 0.5:
+        if stays_open:
             self.abandoned.append(self.connection)
             del self.abandoned[:-3]
         self.connection = None
@@ -206,16 +206,17 @@ class NbdHolder(Holder):
     def use(self):
         leave_at = time.monotonic() + self.random.expovariate(2)
         while not self.leaving():
-            while len(self.unanswered) < MOST_IN_FLIGHT:
+            while len(self.unanswered) < MOST_IN_FLIGHT and "rest" not in self.told:
                 verb = self.random.choices(("write", "read", "flush"), (90, 8, 2))[0] if self.mode == "write" else "read"
                 count = 0 if verb == "flush" else self.random.randint(1, LONGEST_RUN)
                 block = self.random.randrange(self.blade.options.blocks - LONGEST_RUN) if count else 0
                 if not self.busy.intersection(range(block, block + count)):
                     self.add(verb, block, count)
             self.pump()
-            if time.monotonic() >= leave_at and self.connection is not None:
+            if self.connection is not None and ("leave" in self.told or time.monotonic() >= leave_at):
+                self.leave_connection("leave" in self.told or self.random.random() < 0.5)
+                self.told.discard("leave")
                 leave_at = time.monotonic() + self.random.expovariate(2)
-                self.leave_connection()
 
     def end(self):
         while self.unanswered and not (self.over or self.thrown_out):

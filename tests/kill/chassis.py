@@ -132,7 +132,10 @@ class Chassis:
         return arbiter_client.ask(ARBITER, method, path, body, timeout)
 
     def must(self, method, path, body=None):
-        status, answer = self.ask(method, path, body)
+        try:
+            status, answer = self.ask(method, path, body)
+        except arbiter_client.Unreachable as error:
+            raise Failed(str(error)) from error
         if status != 200:
             raise Failed(f"{method} {path} was answered with {status}: {answer}")
         return answer

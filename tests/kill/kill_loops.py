@@ -180,4 +180,8 @@ def main():
     sys.exit(report(loop, verdict, failure, time.monotonic() - began))
 
 
-main()
+try:
+    main()
+except KeyboardInterrupt:
+    print("interrupted; all that was started has ended")
+    sys.exit(130)

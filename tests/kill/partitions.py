@@ -212,7 +212,7 @@ class Partitions:
             # Longer than a session lives
             until = time.monotonic() + TTL + SLACK
             while time.monotonic() < until:
-                self.works(HOLDER, limit=1.0, more=1)
+                self.works(HOLDER, limit=2.0, more=1)
         finally:
             self.chassis.signal("arbiter", signal.SIGCONT)
         went_on = time.monotonic()
@@ -323,4 +323,8 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+try:
+    main()
+except KeyboardInterrupt:
+    print("interrupted; all that was started has ended")
+    sys.exit(130)

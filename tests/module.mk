@@ -23,11 +23,8 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 	@tests/kill/partitions.py --build $(BUILD)
 
 .PHONY: check-long
-check-long: deps ## what takes too long for check: 3,000 kills
-	@$(MAKE) --no-print-directory check-long-kill
-
-.PHONY: check-long-kill
-check-long-kill: all
+check-long: deps ## what takes too long for check: 3,000 kills (SEED=N: the same moments again)
+	@$(MAKE) --no-print-directory all
 	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
 		--seconds 3600 $(if $(SEED),--seed $(SEED))
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 
+import checker_test
 import inside
 from checker import check
 from chassis import NBD, Chassis, Failed, wait_until
@@ -117,7 +118,9 @@ def report(loop, verdict, failure, seconds):
     print(f"  asked for: {', '.join(f'{n} {policy}' for policy, n in sorted(loop.operator.asked.items()))}; "
           f"longest wait for work after a kill {loop.longest_wait:.2f} s")
     print(f"  {verdict.lost} lost, {verdict.stale} stale, {verdict.damaged} damaged")
+    unnoticed = checker_test.mistakes()
     tests = {
+        "a_lost_or_stale_write_is_not_noticed": len(unnoticed),
         "an_acknowledged_write_is_lost_by_a_kill": verdict.lost + verdict.damaged,
         "a_write_of_an_ended_epoch_lands": verdict.stale,
         "a_write_after_the_fence_is_acknowledged": verdict.late_answered + (count("late_refused") == 0),
@@ -126,7 +129,7 @@ def report(loop, verdict, failure, seconds):
         "an_operator_gets_a_strange_answer_after_a_kill": len(loop.operator.strange),
         "a_kill_leaves_the_chassis_stuck": failure or 0,
     }
-    for sentence in [*verdict.sentences, *loop.operator.strange[:5]]:
+    for sentence in [*unnoticed, *verdict.sentences, *loop.operator.strange[:5]]:
         print(f"  {sentence}")
     for name, wrong in tests.items():
         print(f"FAIL  {name}: {wrong}" if wrong else f"ok    {name}")

@@ -20,7 +20,6 @@ void add(Actions& sum, const Actions& one) {
     sum.table = sum.table || one.table;
     sum.desired.insert(one.desired.begin(), one.desired.end());
     sum.dropped_blades.insert(one.dropped_blades.begin(), one.dropped_blades.end());
-    sum.deposed = one.deposed;
     sum.audit.insert(sum.audit.end(), one.audit.begin(), one.audit.end());
 }
 
@@ -96,8 +95,8 @@ bool Arbiter::renew(const Happening& what) {
 void Arbiter::work() {
     while (!committing_since_ && !telling_ && !given_up_ && !queue_.empty()) {
         step_queue();
-        if (together_.deposed) {
-            give_up(*together_.deposed);
+        if (deposed_) {
+            end(*deposed_, *deposed_);
         } else if (together_.changes.empty()) {
             if (!lines_.empty()) {
                 disk_.run([this, lines = lines_] { events_.write(lines); });
@@ -120,7 +119,8 @@ void Arbiter::step_queue() {
         queue_.pop_front();
         batch_.push_back({step(state_, Event{now, std::move(next.what), wall_ms()}), std::move(next.answer)});
         add(together_, batch_.back().actions);
-        if (together_.deposed) {
+        deposed_ = batch_.back().actions.deposed;
+        if (deposed_) {
             return;
         }
     }
@@ -144,17 +144,12 @@ void Arbiter::commit() {
 void Arbiter::committed(const Status& outcome) {
     committing_since_.reset();
     if (!outcome) {
-        give_up("the store cannot be written, so nothing more can be promised: " + outcome.error().message);
+        end("the arbiter could not write its store: " + outcome.error().message,
+            "the store cannot be written, so nothing more can be promised: " + outcome.error().message);
         return;
     }
     tell();
     work();
-}
-
-void Arbiter::give_up(const std::string& why) {
-    given_up_ = true;
-    refuse_all("the arbiter is ending: " + why);
-    give_up_(why);
 }
 
 void Arbiter::tell() {
@@ -199,8 +194,9 @@ void Arbiter::let_readers_read() {
     }
 }
 
-void Arbiter::refuse_all(const std::string& why) {
-    const Actions actions = refused(why);
+void Arbiter::end(const std::string& refusal, const std::string& why) {
+    given_up_ = true;
+    const Actions actions = refused(refusal);
     std::vector<Answer> answers;
     for (Stepped& stepped : std::exchange(batch_, {})) {
         answers.push_back(std::move(stepped.answer));
@@ -214,6 +210,7 @@ void Arbiter::refuse_all(const std::string& why) {
         }
     }
     let_readers_read();
+    give_up_(why);
 }
 
 void Arbiter::set_timer() {

@@ -32,9 +32,9 @@ public:
 // Everything is called, and calls back, on the reactor's thread.
 class Arbiter {
 public:
-    // `state` is as the store has it, term included. `give_up` is called once with a sentence when a commit fails or a
-    // later arbiter leads: the state is then ahead of the store, so all that waited and every later event is refused and
-    // the program must end.
+    // `state` is as the store has it, term included. `give_up` is called once, with a sentence, when a commit fails, as the
+    // state is then ahead of the store, and when another arbiter leads. All that waited and every later event is then
+    // refused, and the program must end.
     Arbiter(rpc::Reactor& reactor, State state, Store& store, EventLog& events,
             std::function<void(const std::string&)> give_up);
 
@@ -80,8 +80,7 @@ private:
     void committed(const Status& outcome);
     void tell();
     void let_readers_read();
-    void give_up(const std::string& why);
-    void refuse_all(const std::string& why);
+    void end(const std::string& refusal, const std::string& why);
     void set_timer();
 
     State state_;
@@ -103,6 +102,7 @@ private:
     std::vector<Stepped> batch_;
     Actions together_;
     std::vector<EventLog::Line> lines_;
+    std::optional<std::string> deposed_;
     std::optional<Instant> committing_since_;
     Status committed_ = success();  // the disk thread's, while it commits
 

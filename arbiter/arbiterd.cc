@@ -30,7 +30,7 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
     int exit_status = 0;
     rpc::Reactor reactor;
     arbiter::Service service(reactor, settings, [&reactor, &exit_status](const std::string& why) {
-        log::error("ending: " + why);
+        log::error("ending", {{"reason", why}});
         exit_status = 1;
         reactor.stop();
     });

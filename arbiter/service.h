@@ -17,8 +17,7 @@ namespace drivebay::arbiter {
 
 class Service {
 public:
-    // `give_up` is called with a sentence when the store can no longer be written or a later arbiter leads; the program
-    // must end then.
+    // `give_up` is called with a sentence when nothing more can be promised; the program must end then.
     // The settings and the reactor must outlive the service.
     Service(rpc::Reactor& reactor, const Settings& settings, std::function<void(const std::string&)> give_up)
         : reactor_(reactor), settings_(settings), give_up_(std::move(give_up)) {}

@@ -70,9 +70,7 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
             {404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
         return;
     }
-    if (arbiter_.has_given_up()) {
-        reply(refused({503, "the arbiter is ending; its log says why"}));
-    } else if (verb == Verb::look) {
+    if (verb == Verb::look) {
         arbiter_.read([this, request, parts = *parts, reply] { route(request, parts, reply); });
     } else {
         route(request, *parts, reply);
@@ -80,6 +78,10 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
 }
 
 void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply) {
+    if (arbiter_.has_given_up()) {
+        reply(refused({503, "the arbiter is ending; its log says why"}));
+        return;
+    }
     const std::string& topic = parts.front();
     if (topic == "drives") {
         drives(request, parts, reply);

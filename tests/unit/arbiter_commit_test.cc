@@ -89,7 +89,7 @@ struct World : Audience {
         BOOST_REQUIRE(log.ok());
         events = std::move(*log);
         arbiter = std::make_unique<Arbiter>(reactor, std::move(state), store, *events, [this](const std::string& why) {
-            BOOST_TEST(why == "the disk is broken");
+            reason = why;
             ++given_up;
         });
         links = std::make_unique<BladeLinks>(*arbiter);
@@ -225,6 +225,7 @@ struct World : Audience {
     models::DataPath data_path;
     int times_told = 0;
     int given_up = 0;
+    std::string reason;
     std::unique_ptr<EventLog> events;
     std::unique_ptr<Arbiter> arbiter;
     std::unique_ptr<BladeLinks> links;
@@ -409,11 +410,41 @@ BOOST_FIXTURE_TEST_CASE(what_could_not_be_kept_is_answered_as_done, World) {
     store.let_go();
     until([this] { return given_up == 1; });
     BOOST_TEST(queued->status == 503);
+    BOOST_TEST(reason.find("the disk is broken") != std::string::npos);
     BOOST_TEST(ask("POST", "/v1/blades", {{"name", "c"}})->status == 503);
     BOOST_TEST(ask("GET", "/v1/status")->status == 503);
     BOOST_TEST(times_told == told_before);
     BOOST_TEST(!has_event("blade-added"));
     BOOST_TEST(given_up == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_was_deposed_goes_on, World) {
+    do_now(DataPathArrived{data_path.hello()});
+    do_now(DataPathLeft{});
+    const int told_before = times_told;
+    hang();
+    const auto queued = ask("POST", "/v1/blades", {{"name", "b"}});
+    protocol::DataPathHello hello = data_path.hello();
+    hello.term = 7;
+    arbiter->apply(DataPathArrived{hello});
+    store.let_go();
+    until([this] { return given_up == 1; });
+    BOOST_TEST(reason.find("term 7") != std::string::npos);
+    BOOST_TEST(queued->status == 503);
+    BOOST_TEST(ask("POST", "/v1/blades", {{"name", "c"}})->status == 503);
+    BOOST_TEST(times_told == told_before + 1);
+    BOOST_TEST(store.begun() == 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_is_told_what_nobody_knows_to_be_up_to_date, World) {
+    models::BladeModel a("a", {DriveKind::disk});
+    do_now(AddBlade{"a"});
+    const auto wire = connect(a);
+    until([&wire] { return wire->count("welcome") == 1; });
+    settle();
+    BOOST_TEST(wire->count("desired") == 0);
+    do_now(DataPathArrived{data_path.hello()});
+    BOOST_TEST(wire->count("desired") == 1);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_arbiter_ends_before_its_commit_does, World) {

@@ -23,8 +23,10 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 	@tests/kill/partitions.py --build $(BUILD)
 
 .PHONY: check-long
-check-long: deps ## what takes too long for check: 3,000 kills (SEED=N: the same moments again)
+check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, 3,000 kills (SEED=N: the same kills)
 	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory sim SEED= SEEDS=10000
+	@$(MAKE) --no-print-directory sim-mutants
 	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
 		--seconds 3600 $(if $(SEED),--seed $(SEED))
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "arbiter/api/api.h"
+#include "arbiter/api/backups.h"
 #include "arbiter/arbiter.h"
 #include "arbiter/links/blade_links.h"
 #include "tests/unit/lease_models.h"
@@ -30,6 +31,9 @@ public:
         ++ended_;
         return fails_ ? Status(Error{EIO, "the disk is broken"}) : success();
     }
+
+    Result<std::unique_ptr<StoreCopy>> copy() override { return Error{ENOTSUP, "there is nothing to copy"}; }
+    std::string place() const override { return "nowhere"; }
 
     void hold_up(bool held = true) {
         const std::lock_guard lock(mutex_);
@@ -95,7 +99,8 @@ struct World : Audience {
         links = std::make_unique<BladeLinks>(*arbiter);
         data_path_link = std::make_unique<DataPathLink>(*arbiter, reactor);
         long_poll = std::make_unique<LongPoll>(*arbiter, reactor);
-        api = std::make_unique<Api>(*arbiter, *data_path_link, *long_poll);
+        backups = std::make_unique<Backups>(store, arbiter->disk());
+        api = std::make_unique<Api>(*arbiter, *data_path_link, *long_poll, *backups);
         arbiter->add_audience(*data_path_link);
         arbiter->add_audience(*links);
         arbiter->add_audience(*long_poll);
@@ -231,6 +236,7 @@ struct World : Audience {
     std::unique_ptr<BladeLinks> links;
     std::unique_ptr<DataPathLink> data_path_link;
     std::unique_ptr<LongPoll> long_poll;
+    std::unique_ptr<Backups> backups;
     std::unique_ptr<Api> api;
 };
 

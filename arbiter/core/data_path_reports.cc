@@ -96,6 +96,9 @@ void Step::handle(const DataPathArrived& arrived) {
         if (is_local(lease) && is_active(lease) && !still_open(lease)) {
             // Its process died. What it wrote may still want its flush: that is an end only once it is said to be one.
             fence(lease, Ending::closed, "the data path no longer holds it");
+            if (planted(PlantedBug::absent_local_use_taken_for_closed)) {
+                finish(lease);
+            }
         }
     }
     for (const auto& use : hello.local) {
@@ -118,7 +121,7 @@ void Step::handle(const DataPathReported& report) {
             continue;
         }
         Drive& drive = found->second;
-        if (drive.observed && drive.observed->generation > seen.generation && seen.generation != drive.generation) {
+        if (drive.observed && drive.observed->generation > seen.generation && (seen.generation != drive.generation || planted(PlantedBug::lower_generation_is_ignored))) {
             continue;
         }
         const bool was_ready = !drive.observed || drive.observed->state == protocol::DriveState::ready;

@@ -18,10 +18,6 @@ Actions step(State& state, const Event& event) {
         }
     }
     std::visit([&work](const auto& what) { work.handle(what); }, event.what);
-    if (planted(PlantedBug::fence_answer_forgets_the_waiters) &&
-        (std::holds_alternative<DataPathReported>(event.what) || std::holds_alternative<Tick>(event.what))) {
-        return actions;
-    }
     work.settle();
     return actions;
 }
@@ -81,6 +77,9 @@ void Step::handle(const Started&) {
 
 void Step::settle() {
     watch_rival();
+    if (planted(PlantedBug::lease_ends_for_a_refused_waiter)) {
+        expire_sessions();
+    }
     // First: a waiter who is refused now is no reason to end an expired lease.
     expire_revocations();
     expire_sessions();

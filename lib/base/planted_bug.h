@@ -12,12 +12,13 @@ namespace drivebay {
 #define DRIVEBAY_PLANTED_BUGS(bug)                                                                              \
     /* arbiter/core */                                                                                          \
     bug(dead_data_path_taken_for_fenced) bug(release_without_epoch) bug(hosts_eject_is_re_presented)            \
-    bug(epoch_not_stored) bug(fencing_not_stored) bug(fence_answer_forgets_the_waiters)                         \
+    bug(epoch_not_stored) bug(fencing_not_stored) bug(lower_generation_is_ignored)                              \
     bug(expiry_needs_no_waiter) bug(readers_overtake_writers) bug(local_use_ignores_holders)                    \
     bug(strays_are_ignored) bug(session_survives_reboot) bug(floors_are_ignored)                                \
+    bug(absent_local_use_taken_for_closed) bug(lease_ends_for_a_refused_waiter)                                 \
     bug(old_report_ends_a_revocation) bug(wish_survives_the_hosts_eject)                                        \
     /* fusefs */                                                                                                \
-    bug(no_term_check) bug(floor_not_raised) bug(admitted_beside_others) bug(gate_checks_before_it_counts)      \
+    bug(no_term_check) bug(floor_not_raised) bug(gate_checks_before_it_counts)      \
     bug(gate_reports_drained_at_once) bug(no_reconnect_barrier) bug(overlapping_writes_in_flight)               \
                                                                                  \
     /* gadgetd */                                                                                               \

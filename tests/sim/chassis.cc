@@ -101,7 +101,12 @@ std::unique_ptr<ArbiterNode> Chassis::make_arbiter(std::size_t number) {
         });
         scheduler_.after(weather_.between(50us, 1ms), take);
         if (weather_.strikes(30)) {
-            scheduler_.after(weather_.between(1ms, 900ms), take);
+            // Once more and late, whatever has become of that link since.
+            scheduler_.after(weather_.between(1ms, 900ms), data_path_->in_this_life([this, table] {
+                if (!data_path_->take(table)) {
+                    data_path_link_lost();
+                }
+            }));
         }
     };
     links.local_answer = [this, number](const protocol::LocalAnswer& answer) {

@@ -74,7 +74,8 @@ struct Asked {
 
     CountingStore store;
     rpc::Reactor reactor;
-    Backups backups{store, reactor};
+    DiskThread disk{reactor};
+    Backups backups{store, disk};
     std::vector<rpc::Response> answers;
     std::size_t answered = 0;
 };
@@ -88,7 +89,7 @@ BOOST_FIXTURE_TEST_CASE(who_asks_late_gets_a_copy_from_before, Asked) {
     ask();
     store.after_bytes = [this] {
         if (std::exchange(store.commits, 2) == 1) {
-            ask();
+            reactor.post([this] { ask(); });
         }
     };
     reactor.run();

@@ -80,11 +80,13 @@ BOOST_AUTO_TEST_CASE(a_blade_without_slots_or_a_field_that_is_missing_is_not_lis
 BOOST_AUTO_TEST_CASE(a_waiting_lease_does_not_say_behind_whom) {
     const auto leases = nlohmann::json::parse(
         R"([{"id":4,"drive":"x","blade":"b2","mode":"write","epoch":0,"state":"waiting","slot":1,
-             "behind":[{"blade":"b1","mode":"write","epoch":3},{"blade":"b3","mode":"read","epoch":0}]},
-            {"id":5,"drive":"y","blade":"@local","mode":"read","epoch":2,"state":"held","slot":-1,"behind":[]}])");
-    BOOST_TEST(lease_table(leases).format(false) == "DRIVE  BLADE   ACCESS  EPOCH  STATE    SLOT  BEHIND\n"
-                                                    "x      b2      write   -      waiting  1     b1 (write), b3 (read)\n"
-                                                    "y      @local  read    2      held     -     -\n");
+             "age_ms":4200,"session_left_ms":null,"behind":[{"blade":"b1","mode":"write","epoch":3},{"blade":"b3","mode":"read","epoch":0}]},
+            {"id":5,"drive":"y","blade":"@local","mode":"read","epoch":2,"state":"held","slot":-1,"age_ms":7200000,
+             "session_left_ms":null,"behind":[]}])");
+    BOOST_TEST(lease_table(leases).format(false) ==
+               "LEASE  DRIVE  BLADE   ACCESS  EPOCH  STATE    SLOT  AGE    LEFT     BEHIND\n"
+               "4      x      b2      write   -      waiting  1     4.2 s  expired  b1 (write), b3 (read)\n"
+               "5      y      @local  read    2      held     -     2 h    -        -\n");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

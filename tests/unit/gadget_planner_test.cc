@@ -522,12 +522,47 @@ BOOST_AUTO_TEST_CASE(an_insert_cut_by_a_restart_is_found_out) {
         blade.act();  // the record
         blade.luns[0].file = came_to_pass ? "/srv/drivebay/scratch@7" : "";
         blade.hold = false;
+        blade.drain = {Kind::answered, Outcome::drained, "", false};
         blade.restart();
         blade.desire({want(0, "scratch", 7)});
         BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
-        BOOST_CHECK((blade.trace == (came_to_pass ? Trace{} : Trace{"insert 0 scratch@7 rw"})));
+        BOOST_CHECK((blade.trace == (came_to_pass ? Trace{} : Trace{"drain 0 scratch@7", "insert 0 scratch@7 rw"})));
         BOOST_CHECK(!blade.slot().last);
     }
+}
+
+BOOST_AUTO_TEST_CASE(an_eject_between_an_insert_and_its_record_is_undone) {
+    Blade blade;
+    blade.feed(Tick{});
+    blade.hold = true;
+    blade.desire({want(0, "scratch", 7)});
+    blade.act();  // the record
+    blade.hold = false;
+    blade.drain = {Kind::answered, Outcome::drained, "", true};  // the LUN had the file open
+    blade.restart();
+    blade.desire({want(0, "scratch", 7)});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    BOOST_CHECK((*blade.slot().last == protocol::LastMedium{"scratch", 7, Outcome::drained, true}));
+}
+
+BOOST_AUTO_TEST_CASE(what_the_host_put_out_is_put_in_again_with_another_epoch_of_the_same_wish) {
+    Blade blade;
+    blade.feed(Tick{});
+    auto wanted = want(0, "scratch", 7);
+    wanted.wish = 5;
+    blade.desire({wanted});
+    BOOST_REQUIRE_EQUAL(blade.slot().state, SlotState::loaded);
+    blade.luns[0].file.clear();
+    blade.pass(100ms);
+    BOOST_REQUIRE_EQUAL(blade.slot().last.value().wish, 5u);
+    wanted.epoch = 8;
+    blade.desire({wanted});
+    blade.restart();
+    blade.desire({wanted});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    wanted.wish = 6;
+    blade.desire({wanted});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
 }
 
 BOOST_AUTO_TEST_CASE(a_file_that_is_not_ours_is_told_and_put_out_only_when_the_arbiter_speaks) {

@@ -131,10 +131,12 @@ public:
             if (!slot.drive.empty() && (!same || (wish->second.eject && !slot.host_locked))) {
                 put_out(slot, false);
             }
-            const bool is_over = wish != wanted.end() && ended.contains({wish->second.drive, wish->second.epoch});
+            const bool is_over = wish != wanted.end() && (ended.contains({wish->second.drive, wish->second.epoch}) ||
+                                                          put_out_by_host.contains({wish->second.drive, wish->second.wish}));
             if (wish != wanted.end() && slot.drive.empty() && !wish->second.eject && !is_over) {
                 slot.drive = wish->second.drive;
                 slot.epoch = wish->second.epoch;
+                wishes[number] = wish->second.wish;
                 slot.state = refuses_media ? protocol::SlotState::error : protocol::SlotState::loaded;
                 slot.error = refuses_media ? "no" : "";
             }
@@ -152,6 +154,7 @@ public:
         session.clear();
         version = 0;
         ended.clear();
+        put_out_by_host.clear();
         for (auto& [number, slot] : slots) {
             const DriveKind kind = slot.kind;
             slot = {};
@@ -191,8 +194,11 @@ public:
 private:
     void put_out(protocol::ObservedSlot& slot, bool by_host) {
         if (slot.state != protocol::SlotState::error) {
-            slot.last = protocol::LastMedium{slot.drive, slot.epoch, drain, by_host};
+            slot.last = protocol::LastMedium{slot.drive, slot.epoch, drain, by_host, wishes[slot.slot]};
             ended.insert({slot.drive, slot.epoch});
+            if (by_host) {
+                put_out_by_host.insert({slot.drive, wishes[slot.slot]});
+            }
         }
         slot.drive.clear();
         slot.epoch = 0;
@@ -201,6 +207,8 @@ private:
     }
 
     std::set<std::pair<std::string, Epoch>> ended;
+    std::map<int, std::uint64_t> wishes;  // by slot
+    std::set<std::pair<std::string, std::uint64_t>> put_out_by_host;
 };
 
 }  // namespace drivebay::arbiter::models

@@ -169,6 +169,51 @@ BOOST_FIXTURE_TEST_CASE(half_of_a_request_is_entered, TwoBlades) {
     BOOST_TEST(is_presented("data", "blade01"));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_repeated_request_is_entered_twice, TwoBlades) {
+    Present request;
+    request.drive = "scratch";
+    request.blades = {"blade01"};
+    request.request = "once";
+    const auto first = step(request);
+    settle();
+    BOOST_TEST(first.changes.requests.contains("once"));
+    blades.at("blade01").host_ejects(slot_of("scratch", "blade01"));
+    settle();
+    // Its answer was lost, and the host has put the drive out meanwhile: asking once more undoes nothing.
+    BOOST_TEST(step(request).leases == first.leases);
+    settle();
+    BOOST_TEST(!is_loaded("scratch", "blade01"));
+    request.request = "another";
+    BOOST_TEST(step(request).leases != first.leases);
+    settle();
+    BOOST_TEST(is_loaded("scratch", "blade01"));
+}
+
+BOOST_FIXTURE_TEST_CASE(requests_are_kept_for_ever, TwoBlades) {
+    Present request;
+    request.drive = "scratch";
+    request.blades = {"blade01"};
+    for (std::size_t i = 0; i <= requests_kept; ++i) {
+        request.request = std::to_string(i);
+        step(request);
+    }
+    BOOST_TEST(state.requests.size() == requests_kept);
+    BOOST_TEST(!state.requests.contains("0"));
+    BOOST_TEST(state.requests.contains(std::to_string(requests_kept)));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_revoked_lease_is_asked_for_politely_or_takes_another_with_it, TwoBlades) {
+    present("install", "blade01");
+    present("install", "blade02");
+    const LeaseId one = lease("install", "blade01").id;
+    BOOST_TEST(!step(Revoke{one}).refusal);
+    BOOST_TEST((state.leases.at(one).state == LeaseState::fencing));
+    settle();
+    BOOST_TEST(!is_presented("install", "blade01"));
+    BOOST_TEST(is_loaded("install", "blade02"));
+    refusal(step(Revoke{one + 1000}), 404);
+}
+
 BOOST_FIXTURE_TEST_CASE(all_means_some, TwoBlades) {
     Present request;
     request.drive = "install";

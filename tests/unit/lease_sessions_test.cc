@@ -200,9 +200,78 @@ BOOST_FIXTURE_TEST_CASE(a_restart_of_the_data_path_ends_leases, OneWriter) {
 BOOST_FIXTURE_TEST_CASE(an_arbiter_of_a_lower_term_is_believed, World) {
     add_blade("a").term = 9;
     disconnect("a");
+    step(DataPathLeft{});
     const Actions actions = connect("a");
     BOOST_REQUIRE(actions.refusal);
     BOOST_TEST(actions.refusal->message.find("term 9") != std::string::npos);
+    // No data path comes that would tell how high to go: it is another's.
+    now += state.timing.ttl;
+    BOOST_TEST(next_deadline(state).value() <= now);
+    BOOST_TEST(step(Tick{}).deposed.has_value());
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_the_data_path_obeys_gives_way_to_a_blades_memory, World) {
+    add_blade("a").term = 9;
+    disconnect("a");
+    BOOST_TEST(connect("a").welcome.has_value());
+    BOOST_TEST(state.term == 10u);
+    now += state.timing.ttl;
+    BOOST_TEST(!step(Tick{}).deposed);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_was_replaced_goes_on, World) {
+    step(DataPathLeft{});
+    auto hello = data_path.hello();
+    hello.term = state.term + 1;
+    BOOST_TEST(step(DataPathArrived{hello}).deposed.has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_blade_is_told_what_to_do_by_an_arbiter_that_may_run_on_an_old_copy) {
+    World world(false);
+    world.step(AddBlade{"a"});
+    world.blades.emplace("a", BladeModel("a", {DriveKind::disk}));
+    BOOST_TEST(world.connect("a").desired.empty());
+    BOOST_TEST(world.step(DataPathArrived{world.data_path.hello()}).desired.contains("a"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_restarted_arbiter_grants_before_the_holders_have_reported, OneWriter) {
+    state = restarted(state);
+    step(Started{});
+    connect_data_path();
+    step(AddBlade{"b"});
+    Present request;
+    request.drive = "d";
+    request.blades = {"b"};
+    request.policy = Policy::no_queue;
+    BOOST_TEST(step(request).refusal.value().message.find("waits for a") != std::string::npos);
+    connect("a");
+    BOOST_TEST(hindrance(state, "d").empty());
+    state = restarted(state);
+    step(Started{});
+    connect_data_path();
+    BOOST_TEST(!hindrance(state, "d").empty());
+    now += state.timing.ttl;
+    step(Tick{});
+    BOOST_TEST(hindrance(state, "d").empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_hosts_eject_that_was_told_late_is_undone, OneWriter) {
+    // While the blade is away another has waited and given back, so that the presentation has got another epoch.
+    disconnect("a");
+    add_blade("b");
+    present("d", "b", Mode::write);
+    pass(state.timing.ttl + 1s);
+    settle();
+    blades.at("a").host_ejects(blades.at("a").slots.begin()->first);
+    for (auto& [number, slot] : blades.at("a").slots) {
+        blades.at("a").host_ejects(number);
+    }
+    connect("a");
+    settle();
+    blades.at("b").host_ejects(slot_of("d", "b"));
+    settle();
+    BOOST_TEST(!is_presented("d", "a"));
+    BOOST_TEST(!is_loaded("d", "a"));
 }
 
 BOOST_FIXTURE_TEST_CASE(an_answer_to_a_former_terms_state_counts_for_this_one, OneWriter) {

@@ -105,6 +105,8 @@ BOOST_FIXTURE_TEST_CASE(a_restart_forgets_drives_blades_and_leases, StoredWorld)
         BOOST_TEST((stored.ending == lease.ending));
         BOOST_TEST(stored.successor == lease.successor);
         BOOST_TEST(stored.outcome == lease.outcome);
+        BOOST_TEST(stored.wish == lease.wish);
+        BOOST_TEST(stored.since_ms == lease.since_ms);
     }
 }
 
@@ -120,7 +122,9 @@ BOOST_FIXTURE_TEST_CASE(a_change_of_a_step_is_not_among_its_changes, StoredWorld
     request.drive = "d";
     request.blades = {"a"};
     request.access = Mode::write;
+    request.request = "r";
     keep(request);
+    BOOST_TEST(reopened().requests.at("r").leases == std::vector<LeaseId>{1});
     data_path.apply(data_path_table(state));
     keep(DataPathReported{data_path.observed()});
     blade.apply(desired_state(state, "a"));

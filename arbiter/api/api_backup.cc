@@ -15,52 +15,56 @@ void Backups::take(const rpc::Reply& reply) {
         return;
     }
     asked_.push_back(reply);
-    if (!std::exchange(busy_, true)) {
+    if (!work_) {
         begin();
     }
 }
 
 void Backups::begin() {
-    const std::string place = nlohmann::json(store_.place()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    work_ = std::make_shared<Work>();
+    const std::string place =
+        nlohmann::json(store_.place()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     text_ = fmt::format(R"({{"place":{},"base64":")", place);
-    disk_.run(
-        [this] {
-            piece_ = StoreCopy::Piece{};
-            if (auto copy = store_.copy()) {
-                copy_ = std::move(*copy);
-            } else {
-                piece_ = copy.error();
-            }
-        },
-        [this] { take_piece(); });
+    run([](Store& store, Work& work) {
+        if (auto copy = store.copy()) {
+            work.copy = std::move(*copy);
+        } else {
+            work.piece = copy.error();
+        }
+    });
 }
 
-void Backups::go_on() {
-    disk_.run([this] { piece_ = copy_->step(); }, [this] { take_piece(); });
+void Backups::run(void (*job)(Store& store, Work& work)) {
+    disk_.run([&store = store_, work = work_, job] { job(store, *work); },
+              [this, here = std::weak_ptr(here_)] {
+                  if (!here.expired()) {
+                      go_on(work_->piece);
+                  }
+              });
 }
 
-void Backups::take_piece() {
-    if (!piece_) {
-        finish(refused({503, piece_.error().message}));
+void Backups::go_on(const Result<StoreCopy::Piece>& piece) {
+    if (!piece) {
+        finish(refused({503, piece.error().message}));
         return;
     }
-    reading_ = reading_ || !piece_->bytes.empty();
-    text_ += to_base64(piece_->bytes);
+    reading_ = reading_ || !piece->bytes.empty();
+    text_ += to_base64(piece->bytes);
     if (text_.size() > longest_text) {
         finish(refused({409, fmt::format("the store is too large for this; stop the arbiter and copy {} with its -wal",
                                          store_.place())}));
-    } else if (piece_->is_last) {
+    } else if (piece->is_last) {
         text_ += "\"}";
         log::info("a backup was taken", {{"bytes", text_.size() * 3 / 4}});
         finish({200, std::exchange(text_, {})});
     } else {
-        go_on();
+        run([](Store&, Work& work) { work.piece = work.copy->step(); });
     }
 }
 
 void Backups::finish(const rpc::Response& response) {
-    disk_.run([copy = std::shared_ptr<StoreCopy>(std::move(copy_))]() mutable { copy.reset(); });
-    busy_ = false;
+    // Its end is the disk's business too. Whoever asked late gets the next copy, which is begun after that.
+    disk_.run([work = std::exchange(work_, nullptr)] { work->copy.reset(); });
     reading_ = false;
     text_ = {};
     for (const rpc::Reply& reply : std::exchange(asked_, {})) {

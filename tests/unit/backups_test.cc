@@ -1,8 +1,11 @@
 // Backups of a running arbiter's store as several operators ask for them.
 #define BOOST_TEST_DYN_LINK
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
+#include <future>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "arbiter/api/backups.h"
@@ -17,8 +20,14 @@ namespace {
 struct CountingStore : Store {
     struct Copy : StoreCopy {
         explicit Copy(CountingStore& counted) : store(counted) {}
-        ~Copy() override { --store.under_way; }
+        ~Copy() override {
+            store.torn_away = store.torn_away || stepping;
+            --store.under_way;
+        }
         Result<Piece> step() override {
+            stepping = true;
+            store.in_step();
+            stepping = false;
             if (store.fails) {
                 return Error{EIO, "the disk is gone"};
             }
@@ -35,6 +44,7 @@ struct CountingStore : Store {
         }
         CountingStore& store;
         int steps = 0;
+        std::atomic<bool> stepping = false;
         std::string seen;
     };
 
@@ -49,13 +59,15 @@ struct CountingStore : Store {
     int commits = 1;
     int under_way = 0;
     bool fails = false;
+    std::atomic<bool> torn_away = false;
+    std::function<void()> in_step = [] {};
     std::function<void()> after_bytes = [] {};
 };
 
 struct Asked {
     void ask() {
         answers.emplace_back();
-        backups.take([this, i = answers.size() - 1](const rpc::Response& response) {
+        backups->take([this, i = answers.size() - 1](const rpc::Response& response) {
             answers[i] = response;
             if (store.fails && i == 1) {
                 store.fails = false;
@@ -74,8 +86,8 @@ struct Asked {
 
     CountingStore store;
     rpc::Reactor reactor;
-    DiskThread disk{reactor};
-    Backups backups{store, disk};
+    std::optional<DiskThread> disk{std::in_place, reactor};
+    std::optional<Backups> backups{std::in_place, store, *disk};
     std::vector<rpc::Response> answers;
     std::size_t answered = 0;
 };
@@ -106,6 +118,25 @@ BOOST_FIXTURE_TEST_CASE(a_copy_that_fails_is_never_answered, Asked) {
     BOOST_TEST(answers[0].status == 503);
     BOOST_TEST(answers[1].body.find("the disk is gone") != std::string::npos);
     BOOST_TEST(copy(2) == "111111111");
+}
+
+BOOST_FIXTURE_TEST_CASE(an_arbiter_that_ends_tears_a_copy_from_the_disks_thread, Asked) {
+    std::promise<void> stepping;
+    std::promise<void> ended;
+    store.in_step = [&, first = true]() mutable {
+        if (std::exchange(first, false)) {
+            stepping.set_value();
+            ended.get_future().wait();
+        }
+    };
+    ask();
+    stepping.get_future().wait();
+    backups.reset();
+    BOOST_TEST(store.under_way == 1);
+    ended.set_value();
+    disk.reset();
+    BOOST_TEST(!store.torn_away);
+    BOOST_TEST(store.under_way == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """A blade of the kill tests: gadgetd's double, whose LUNs are holders that write to their drives without a pause.
 
 It keeps its session, converges to what the arbiter wants and reports it, as doc/PROTOCOL.md has it; a holder stands for
@@ -45,6 +45,11 @@ class Blade:
         self.options = options
         self.name = options.blade
         self.random = random.Random(f"{options.seed} {options.blade}")
+        if options.mount:
+            self.kind = FileHolder
+        else:
+            from nbd_holder import NbdHolder  # the only one that needs libnbd
+            self.kind = NbdHolder
         self.counters = Counters(options.counters)
         self.slots = [Slot(i) for i in range(options.slots)]
         self.drives = options.drives.split(",")
@@ -65,11 +70,7 @@ class Blade:
     # ---- the slots ----
 
     def load(self, slot, want):
-        if self.options.mount:
-            kind = FileHolder
-        else:
-            from nbd_holder import NbdHolder as kind  # needs libnbd
-        slot.holder = kind(self, want["drive"], self.drives.index(want["drive"]), want["epoch"], want["access"])
+        slot.holder = self.kind(self, want["drive"], self.drives.index(want["drive"]), want["epoch"], want["access"])
         slot.by_host = False
         self.holders = [holder for holder in self.holders if holder.is_alive()] + [slot.holder]
         slot.holder.start()

@@ -24,7 +24,7 @@ def enter(suite):
         if reason:
             print(f"skip  {suite}: {reason}\n{suite}: 0 passed, 0 failed, 1 skipped")
             sys.exit(0)
-        os.environ["DRIVEBAY_KILL_INSIDE"] = "yes"
+        os.environ.update(DRIVEBAY_KILL_INSIDE="yes", PYTHONDONTWRITEBYTECODE="1")
         os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for folder in ("/run", "/srv"):

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """kill -9 of the arbiter and of the management module's drivebayfs, again and again, while blades write and the drives
 change hands all the time. Then: is every acknowledged write there, and did nothing land that came too late?
 

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """Cut links and stopped processes, with the real daemons in network namespaces: the management module in one, each blade
 with its own drivebayfs in another. blade01 writes all the time; blade02 waits for the drive. In every case nothing of
 blade01's may land once blade02 has the drive, and where blade01 cannot be heard blade02 has it within TTL + 1 s.

@@ -180,11 +180,11 @@ BOOST_FIXTURE_TEST_CASE(a_repeated_request_is_entered_twice, TwoBlades) {
     blades.at("blade01").host_ejects(slot_of("scratch", "blade01"));
     settle();
     // Its answer was lost, and the host has put the drive out meanwhile: asking once more undoes nothing.
-    BOOST_TEST(step(request).leases == first.leases);
+    BOOST_TEST((step(request).leases == first.leases));
     settle();
     BOOST_TEST(!is_loaded("scratch", "blade01"));
     request.request = "another";
-    BOOST_TEST(step(request).leases != first.leases);
+    BOOST_TEST((step(request).leases != first.leases));
     settle();
     BOOST_TEST(is_loaded("scratch", "blade01"));
 }

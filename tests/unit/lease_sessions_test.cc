@@ -206,7 +206,7 @@ BOOST_FIXTURE_TEST_CASE(an_arbiter_of_a_lower_term_is_believed, World) {
     BOOST_TEST(actions.refusal->message.find("term 9") != std::string::npos);
     // No data path comes that would tell how high to go: it is another's.
     now += state.timing.ttl;
-    BOOST_TEST(next_deadline(state).value() <= now);
+    BOOST_TEST((next_deadline(state).value() <= now));
     BOOST_TEST(step(Tick{}).deposed.has_value());
 }
 
@@ -229,7 +229,7 @@ BOOST_FIXTURE_TEST_CASE(an_arbiter_that_was_replaced_goes_on, World) {
 BOOST_AUTO_TEST_CASE(a_blade_is_told_what_to_do_by_an_arbiter_that_may_run_on_an_old_copy) {
     World world(false);
     world.step(AddBlade{"a"});
-    world.blades.emplace("a", BladeModel("a", {DriveKind::disk}));
+    world.blades.emplace("a", models::BladeModel("a", {DriveKind::disk}));
     BOOST_TEST(world.connect("a").desired.empty());
     BOOST_TEST(world.step(DataPathArrived{world.data_path.hello()}).desired.contains("a"));
 }

@@ -124,7 +124,7 @@ BOOST_FIXTURE_TEST_CASE(a_change_of_a_step_is_not_among_its_changes, StoredWorld
     request.access = Mode::write;
     request.request = "r";
     keep(request);
-    BOOST_TEST(reopened().requests.at("r").leases == std::vector<LeaseId>{1});
+    BOOST_TEST((reopened().requests.at("r").leases == std::vector<LeaseId>{1}));
     data_path.apply(data_path_table(state));
     keep(DataPathReported{data_path.observed()});
     blade.apply(desired_state(state, "a"));

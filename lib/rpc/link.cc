@@ -59,6 +59,11 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
                 self->failed(error.message());
                 return;
             }
+            if (!self->endpoint.is_unix()) {
+                // Or a message that follows another waits for the peer's delayed acknowledgement of that, some 40 ms.
+                beast::error_code ignored;
+                self->socket->next_layer().socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+            }
             self->shake_hands(round);
         };
     }

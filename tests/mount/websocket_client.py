@@ -20,6 +20,7 @@ class WebSocket:
         else:
             host, _, port = address.rpartition(":")
             self.socket = socket.create_connection((host, int(port)))
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sending = threading.Lock()
         self.stream = self.socket.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()

@@ -55,6 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--only", choices=["acquire", "handover", "sessions"], help="one part alone")
+    parser.add_argument("--folder", help="where all data is kept, so on which disk (default: beside the report)")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
     bench = os.path.join(os.path.dirname(build), "bench")
@@ -64,7 +65,7 @@ def main():
     if options.only in (None, "acquire"):
         etcd = Etcd.find(os.path.join(bench, "etcd"))
     enter_namespaces()
-    folder = os.path.join(bench, "arbiter")
+    folder = os.path.join(options.folder or bench, "arbiter")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     report = {"machine": describe_machine(folder), "rows": []}

@@ -37,11 +37,11 @@ private:
     std::function<void(const std::string&)> give_up_;
     std::unique_ptr<Store> store_;
     std::unique_ptr<EventLog> events_;
-    std::unique_ptr<Backups> backups_;  // its jobs are the disk thread's, so it outlives the arbiter, which has that
     std::unique_ptr<Arbiter> arbiter_;
     std::unique_ptr<BladeLinks> blades_;
     std::unique_ptr<DataPathLink> data_path_;
     std::unique_ptr<LongPoll> long_poll_;
+    std::unique_ptr<Backups> backups_;
     std::unique_ptr<Api> api_;
     // Last: its connections, which refer to all of the above, end first.
     std::unique_ptr<rpc::Server> server_;

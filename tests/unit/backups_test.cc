@@ -121,16 +121,15 @@ BOOST_FIXTURE_TEST_CASE(a_copy_that_fails_is_never_answered, Asked) {
 }
 
 BOOST_FIXTURE_TEST_CASE(an_arbiter_that_ends_tears_a_copy_from_the_disks_thread, Asked) {
-    std::promise<void> stepping;
     std::promise<void> ended;
     store.in_step = [&, first = true]() mutable {
         if (std::exchange(first, false)) {
-            stepping.set_value();
+            reactor.stop();
             ended.get_future().wait();
         }
     };
     ask();
-    stepping.get_future().wait();
+    reactor.run();
     backups.reset();
     BOOST_TEST(store.under_way == 1);
     ended.set_value();

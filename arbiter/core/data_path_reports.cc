@@ -25,6 +25,7 @@ void Step::raise_floor(const std::string& drive, Epoch floor) {
 
 void Step::raise_term(Term heard) {
     state_.term = heard + 1;
+    state_.data_path_obeys = false;
     actions_.changes.term = true;
     actions_.audit.push_back(
         {.event = "term-raised",
@@ -33,7 +34,6 @@ void Step::raise_term(Term heard) {
     table_changed();
     for (auto& [name, blade] : state_.blades) {
         blade.version = std::max(blade.version, first_version(state_.term));
-        desired_changed(name);
     }
 }
 
@@ -42,23 +42,16 @@ void Step::handle(const DataPathArrived& arrived) {
     state_.data_path_online = true;
     state_.data_path_boot_id = hello.boot_id;
     actions_.audit.push_back({.event = "data-path-online"});
-    // Each start has a term of its own, so one that the data path has heard before this start ever spoke to it was used
-    // by an arbiter that this store does not remember.
-    if (state_.data_path_greeted && hello.term > state_.term) {
+    if (state_.data_path_obeys && hello.term > state_.term) {
         actions_.deposed = fmt::format(
             "the data path has obeyed an arbiter of term {} since it last spoke to this one, of term {}: that one leads "
             "now, so this one ends; run one arbiter only",
             hello.term, state_.term);
         return;
     }
-    const bool heard_of_another = !state_.data_path_greeted && hello.term >= state_.term;
-    const bool first = !std::exchange(state_.data_path_greeted, true);
-    if (heard_of_another) {
+    // What it has heard before it ever obeyed this one was said by an arbiter that this store does not remember.
+    if (!state_.data_path_obeys && hello.term >= state_.term) {
         raise_term(hello.term);
-    } else if (first) {
-        for (const auto& [name, blade] : state_.blades) {
-            desired_changed(name);
-        }
     }
     for (const auto& [drive, floor] : hello.floors) {
         raise_floor(drive, floor);
@@ -77,16 +70,28 @@ void Step::handle(const DataPathArrived& arrived) {
                                   .mode = std::string(to_string(mode)),
                                   .detail = "the data path admits what no lease stands for; it is fenced"});
     };
+    std::vector<Lease> foreign;
     for (const Admission& admission : hello.admitted) {
         Lease* lease = find_by_epoch(state_, admission.drive, admission.blade, admission.epoch);
         if (!lease) {
             stray(admission.drive, admission.blade, admission.epoch, admission.mode);
+        } else if (lease->mode != admission.mode) {
+            foreign.push_back(*lease);
         } else if (lease->state == LeaseState::granted) {
             lease->state = LeaseState::held;
             changed(*lease);
             desired_changed(lease->blade);
             audit("held", *lease);
         }
+    }
+    for (const Lease& ours : foreign) {
+        Lease& lease = state_.leases.at(ours.id);
+        if (lease.wanted) {
+            succeed(lease, lease.mode, true);
+        }
+        lease.mode = ours.mode == Mode::read ? Mode::write : Mode::read;  // until its end it is what is admitted
+        fence(lease, lease.ending == Ending::none ? Ending::unadmitted : lease.ending,
+              "its epoch was given for other access, by another arbiter that ran on a copy of the store");
     }
     const auto still_open = [&hello](const Lease& lease) {
         return std::find(hello.local.begin(), hello.local.end(), protocol::LocalUse{lease.drive, lease.epoch, false}) !=
@@ -115,13 +120,18 @@ void Step::handle(const DataPathArrived& arrived) {
 
 void Step::handle(const DataPathReported& report) {
     const auto& observed = report.observed;
+    if (observed.version >= first_version(state_.term) && !std::exchange(state_.data_path_obeys, true)) {
+        for (const auto& [name, blade] : state_.blades) {
+            desired_changed(name);
+        }
+    }
     for (const auto& seen : observed.drives) {
         const auto found = state_.drives.find(seen.name);
         if (found == state_.drives.end()) {
             continue;
         }
         Drive& drive = found->second;
-        if (drive.observed && drive.observed->generation > seen.generation && (seen.generation != drive.generation || planted(PlantedBug::lower_generation_is_ignored))) {
+        if (drive.observed && drive.observed->generation > seen.generation && seen.generation != drive.generation) {
             continue;
         }
         const bool was_ready = !drive.observed || drive.observed->state == protocol::DriveState::ready;

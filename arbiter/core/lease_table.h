@@ -124,7 +124,9 @@ struct State {
     // of this run
     Timing timing;
     bool data_path_online = false;   // it has said hello on the link that is open now
-    bool data_path_greeted = false;  // … or on an earlier one
+    // It has taken a table of this term. From then on no other arbiter can come to this term: each that it comes to goes
+    // above what it tells.
+    bool data_path_obeys = false;
     std::string data_path_boot_id;
     std::uint64_t table_version = 0;
     // Admissions of the data path that no lease stands for (the store was lost or rolled back): to be fenced.

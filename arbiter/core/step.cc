@@ -77,9 +77,6 @@ void Step::handle(const Started&) {
 
 void Step::settle() {
     watch_rival();
-    if (planted(PlantedBug::lease_ends_for_a_refused_waiter)) {
-        expire_sessions();
-    }
     // First: a waiter who is refused now is no reason to end an expired lease.
     expire_revocations();
     expire_sessions();
@@ -107,9 +104,9 @@ void Step::table_changed() {
 
 void Step::desired_changed(const std::string& blade) {
     const auto found = state_.blades.find(blade);
-    // Before the data path has told its floors and its term nobody knows whether this store is up to date, so no blade
-    // is told anything; then all are.
-    if (state_.data_path_greeted && found != state_.blades.end() && actions_.desired.insert(blade).second) {
+    // Before the data path has told its floors and taken this term nobody knows whether this store is up to date, so no
+    // blade is told anything; then all are.
+    if (state_.data_path_obeys && found != state_.blades.end() && actions_.desired.insert(blade).second) {
         ++found->second.version;
     }
 }

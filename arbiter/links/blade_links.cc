@@ -126,7 +126,7 @@ void BladeLinks::welcome(const std::shared_ptr<Link>& link, const std::string& b
     log::info("blade connected", {{"blade", blade}, {"peer", link->channel->peer().address}});
     link->channel->send(protocol::encode(welcome));
     // The audience was told before the blade had this link. While the core lets no blade be told anything, it has none.
-    if (arbiter_.state().data_path_greeted) {
+    if (arbiter_.state().data_path_obeys) {
         send_desired(link, blade);
     }
 }

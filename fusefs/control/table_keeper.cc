@@ -65,6 +65,9 @@ Status TableKeeper::take(const protocol::Table& table) {
     if (!next) {
         return next.error();
     }
+    if (table.version < version_) {
+        return success();  // late: a newer one is in force
+    }
     if (Status committed = commit(std::move(*next)); !committed) {
         return committed;
     }

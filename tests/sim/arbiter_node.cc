@@ -135,8 +135,7 @@ void ArbiterNode::witness(const Actions& actions) {
         const auto before = disk.leases.find(id);
         const auto after = state_.leases.find(id);
         const bool gone = after == state_.leases.end() || is_gone(after->second);
-        if (gone && before != disk.leases.end() && before->second.state == LeaseState::fencing &&
-            links_.leads(data_path_link_)) {
+        if (gone && before != disk.leases.end() && before->second.epoch != 0 && links_.leads(data_path_link_)) {
             const arbiter::Lease& lease = before->second;
             ledger_.taken_for_fenced({lease.blade, lease.drive, lease.epoch});
         }
@@ -235,10 +234,10 @@ void ArbiterNode::tell(const Actions& actions) {
     if (actions.table && data_path_link_ != 0) {
         const protocol::Table table = data_path_table(state_);
         check_durable(table);
-        links_.table(table);
+        links_.table(data_path_link_, table);
     }
     for (const auto& answer : actions.local_answers) {
-        links_.local_answer(answer);
+        links_.local_answer(data_path_link_, answer);
     }
     if (actions.welcome && !greeting_.empty()) {
         blade_links_[greeting_] = greeting_link_;

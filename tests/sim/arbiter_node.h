@@ -18,8 +18,8 @@ class ArbiterNode : public Process {
 public:
     // How its words reach the others; the links decide what becomes of them.
     struct Links {
-        std::function<void(const protocol::Table&)> table;
-        std::function<void(const protocol::LocalAnswer&)> local_answer;
+        std::function<void(std::uint64_t link, const protocol::Table&)> table;
+        std::function<void(std::uint64_t link, const protocol::LocalAnswer&)> local_answer;
         std::function<void(const std::string& blade, std::uint64_t link, protocol::Message)> blade;
         std::function<void()> died;
         std::function<bool(std::uint64_t data_path_link)> leads;  // that link is the one that is open now

@@ -336,7 +336,8 @@ bool BladeNode::perform(const Insert& action) {
                 lun.wish = wish;
                 lun.read_only = action.read_only;
                 lun.locked = false;
-                ledger_.inserted({name_, action.drive, action.epoch}, wish, fmt::format("{}", boots_));
+                ledger_.inserted({name_, action.drive, action.epoch}, wish, fmt::format("{}", boots_),
+                                 doubted_.contains({name_, action.drive, action.epoch}));
                 if (weather_.strikes(30)) {
                     host_ejects(action.slot);
                 }

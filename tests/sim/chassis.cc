@@ -90,28 +90,29 @@ Chassis::Chassis(std::uint64_t seed, bool traced) : weather_(scheduler_, seed, t
 
 std::unique_ptr<ArbiterNode> Chassis::make_arbiter(std::size_t number) {
     ArbiterNode::Links links;
-    links.table = [this, number](const protocol::Table& table) {
-        if (number != leader() || data_path_link_ == 0) {
+    links.table = [this](std::uint64_t link, const protocol::Table& table) {
+        if (link != data_path_link_) {
             return;
         }
-        const auto take = data_path_->in_this_life([this, link = data_path_link_, table] {
+        const auto take = data_path_->in_this_life([this, link, table] {
             if (link == data_path_link_ && !data_path_->take(table)) {
                 data_path_link_lost();
             }
         });
         scheduler_.after(weather_.between(50us, 1ms), take);
         if (weather_.strikes(30)) {
-            // Once more and late, whatever has become of that link since.
-            scheduler_.after(weather_.between(1ms, 900ms), data_path_->in_this_life([this, table] {
-                if (!data_path_->take(table)) {
+            // Once more and late; and even from a former link, where a later arbiter has been obeyed since.
+            scheduler_.after(weather_.between(1ms, 900ms), data_path_->in_this_life([this, link, table] {
+                const bool may_come = link == data_path_link_ || data_path_->disk().term > table.term;
+                if (may_come && !data_path_->take(table)) {
                     data_path_link_lost();
                 }
             }));
         }
     };
-    links.local_answer = [this, number](const protocol::LocalAnswer& answer) {
-        if (number == leader() && data_path_link_ != 0) {
-            scheduler_.after(weather_.between(50us, 1ms), data_path_->in_this_life([this, link = data_path_link_, answer] {
+    links.local_answer = [this](std::uint64_t link, const protocol::LocalAnswer& answer) {
+        if (link == data_path_link_) {
+            scheduler_.after(weather_.between(50us, 1ms), data_path_->in_this_life([this, link, answer] {
                 if (link == data_path_link_) {
                     data_path_->take(answer);
                 }

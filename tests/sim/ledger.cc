@@ -154,14 +154,32 @@ void Ledger::blade_reboots(const std::string& blade) {
 
 void Ledger::ejected_unseen(const Holding& what) {
     in_lun_.erase(what);
-    ever_ejected_.insert(what);
+    ever_ejected_.try_emplace(what, 0);
+}
+
+// Its epochs will be given once more, and blades remember the first time.
+void Ledger::store_rolled_back() {
+    put_out_.clear();
+    for (const auto& [what, boot] : boots_) {
+        ever_ejected_.try_emplace(what, 0);
+    }
 }
 
 void Ledger::blade_forgets(const std::string& blade) {
+    for (const Holding& holding : in_lun_) {
+        if (holding.blade == blade) {
+            open_at_death_.insert(holding);
+        }
+    }
     std::erase_if(lost_, [&blade](const Holding& holding) { return holding.blade == blade; });
     for (auto& [by, writes] : acknowledged_) {
         if (by.blade == blade) {
             forgotten_.insert(by);
+        }
+    }
+    for (const auto& [what, wish] : ever_ejected_) {
+        if (what.blade == blade && !released_.contains(what)) {
+            put_out_.erase({what.blade, what.drive, wish});
         }
     }
 }
@@ -188,7 +206,8 @@ void Ledger::granted(const Admission& admission, std::uint64_t lease, std::uint6
 }
 
 void Ledger::taken_for_fenced(const Holding& whose) const {
-    if (admitted_.contains({whose.drive, whose.epoch})) {
+    const auto found = admitted_.find({whose.drive, whose.epoch});
+    if (found != admitted_.end() && found->second.admission.blade == whose.blade) {
         broken("I3: {} was taken for fenced and is still admitted", named(whose));
     }
 }
@@ -199,15 +218,20 @@ void Ledger::said_ejected_by_host(const Holding& whose) const {
     }
 }
 
-void Ledger::said_never_loaded(const Holding& whose) const {
+void Ledger::said_never_loaded(const Holding& whose) {
+    never_loaded_.insert(whose);
     if (in_lun_.contains(whose)) {
         broken("I9: {} was ended as one that no host ever had, and its host has it", named(whose));
     }
 }
 
-void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string& boot) {
-    if (put_out_.contains({what.blade, what.drive, wish})) {
+void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string& boot, bool in_doubt) {
+    const bool nobody_knew = in_doubt && open_at_death_.contains(what);
+    if (put_out_.contains({what.blade, what.drive, wish}) && !nobody_knew) {
         broken("I6: {} was inserted again although the host had put out what was wished for", named(what));
+    }
+    if (never_loaded_.contains(what)) {
+        broken("I9: {} was inserted after it was ended as one that no host ever had", named(what));
     }
     if (released_.contains(what)) {
         broken("I11: {} was inserted after its release was told", named(what));
@@ -223,7 +247,7 @@ void Ledger::left_lun(const Holding& what) { in_lun_.erase(what); }
 
 void Ledger::ejected_by_host(const Holding& what, std::uint64_t wish) {
     in_lun_.erase(what);
-    ever_ejected_.insert(what);
+    ever_ejected_.insert_or_assign(what, wish);
     put_out_.emplace(what.blade, what.drive, wish);
 }
 

@@ -80,10 +80,11 @@ public:
     // The arbiter counts its fence as done.
     void taken_for_fenced(const Holding& whose) const;
     void said_ejected_by_host(const Holding& whose) const;
-    void said_never_loaded(const Holding& whose) const;
+    void said_never_loaded(const Holding& whose);
 
     // ---- blades
-    void inserted(const Holding& what, std::uint64_t wish, const std::string& boot);
+    // `in_doubt`: a restarted gadgetd did not know whether it had been in.
+    void inserted(const Holding& what, std::uint64_t wish, const std::string& boot, bool in_doubt);
     void left_lun(const Holding& what);
     void ejected_by_host(const Holding& what, std::uint64_t wish);
     void released(const Holding& what, protocol::Outcome outcome);
@@ -91,10 +92,10 @@ public:
     // whether it was ever in.
     void ejected_unseen(const Holding& what);
     // What hosts have put out may be forgotten.
-    void store_rolled_back() { put_out_.clear(); }
+    void store_rolled_back();
     // Its run folder is gone, and what its host did that was not told yet is forgotten.
     void blade_reboots(const std::string& blade);
-    // Its drivebayfs died, and with it the memory of which boot of the server its writes were answered in: if that server
+    // Its drivebayfs died, and with it the memory of what the LUN ever had open, and of which boot of the server its writes were answered in: if that server
     // then loses power, too, the loss cannot be noticed (until a keeper outlives drivebayfs).
     void blade_forgets(const std::string& blade);
     // Something is told by an arbiter of this term and the listener acts upon it.
@@ -121,10 +122,12 @@ private:
     std::set<Holding> released_;
     std::set<Holding> drained_;
     std::set<Holding> forgotten_;
+    std::set<Holding> open_at_death_;  // in a LUN when their drivebayfs died
     std::set<Holding> lost_;  // of which a power cut took answered writes
     std::map<Holding, std::string> boots_;  // in which it was inserted
     std::set<Holding> in_lun_;
-    std::set<Holding> ever_ejected_;
+    std::set<Holding> never_loaded_;
+    std::map<Holding, std::uint64_t> ever_ejected_;  // for which wish; 0 where nobody could tell who did it
     std::set<std::tuple<std::string, std::string, std::uint64_t>> put_out_;  // blade, drive, wish
     std::set<std::uint64_t> presented_;
     std::map<std::pair<std::string, Epoch>, AdmissionRow> admitted_;

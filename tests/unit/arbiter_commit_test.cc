@@ -426,6 +426,8 @@ BOOST_FIXTURE_TEST_CASE(what_could_not_be_kept_is_answered_as_done, World) {
 
 BOOST_FIXTURE_TEST_CASE(an_arbiter_that_was_deposed_goes_on, World) {
     do_now(DataPathArrived{data_path.hello()});
+    data_path.apply(data_path_table(arbiter->state()));
+    do_now(DataPathReported{data_path.observed()});
     do_now(DataPathLeft{});
     const int told_before = times_told;
     hang();
@@ -450,6 +452,9 @@ BOOST_FIXTURE_TEST_CASE(a_blade_is_told_what_nobody_knows_to_be_up_to_date, Worl
     settle();
     BOOST_TEST(wire->count("desired") == 0);
     do_now(DataPathArrived{data_path.hello()});
+    BOOST_TEST(wire->count("desired") == 0);
+    data_path.apply(data_path_table(arbiter->state()));
+    do_now(DataPathReported{data_path.observed()});
     BOOST_TEST(wire->count("desired") == 1);
 }
 

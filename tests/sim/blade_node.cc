@@ -280,7 +280,7 @@ bool BladeNode::perform(const Record& action) {
         ledger_.released(what, last.outcome);
     }
     journal_[action.slot] = action.entry;
-    if (weather_.strikes(10)) {
+    if (weather_.strikes(15)) {
         kill();
         return false;
     }
@@ -338,7 +338,7 @@ bool BladeNode::perform(const Insert& action) {
                 lun.locked = false;
                 ledger_.inserted({name_, action.drive, action.epoch}, wish, fmt::format("{}", boots_),
                                  doubted_.contains({name_, action.drive, action.epoch}));
-                if (weather_.strikes(30)) {
+                if (weather_.strikes(60)) {
                     host_ejects(action.slot);
                 }
             }

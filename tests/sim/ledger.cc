@@ -197,6 +197,10 @@ void Ledger::granted(const Admission& admission, std::uint64_t lease, std::uint6
     if (admission.blade != "@local" && !presented_.contains(wish & 0xffffffff)) {
         broken("I6: lease {} was granted for a wish that nobody had (a host's eject was undone)", lease);
     }
+    if (leads && admission.epoch <= highest_[admission.drive]) {
+        broken("I4: {} was granted epoch {} of {} after epoch {} was admitted", admission.blade, admission.epoch,
+               admission.drive, highest_[admission.drive]);
+    }
     for (const auto& [key, row] : admitted_) {
         if (leads && key.first == admission.drive && !coexist(admission, row.admission)) {
             broken("I3: {} was granted epoch {} of {} while {}'s epoch {} was still admitted", admission.blade,

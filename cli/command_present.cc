@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <memory>
 #include <random>
-#include <unistd.h>
 
 #include "cli/arguments.h"
 #include "cli/command.h"
@@ -104,8 +104,8 @@ private:
         if (limit) {
             wait.set_limit(*limit);
         } else if (!waits) {
-            const Duration asked = std::chrono::duration_cast<Duration>(
-                std::chrono::duration<double>(options_.deadline_seconds));
+            const Duration asked =
+                std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options_.deadline_seconds));
             const Duration deadline = asked > Duration::zero() ? asked : default_take_deadline;
             wait.set_limit(options_.take || options_.force ? deadline + deadline_margin : longest_loading);
         }
@@ -163,9 +163,10 @@ private:
                 entry.lease = *lease;
             }
         } else {
-            entry.verdict.sentence = fmt::format("{}: {}; it goes on without this command: look with drivebay status, "
-                                                 "undo with drivebay withdraw {} --from {}",
-                                                 why, state_of_things, options_.drive, text_of(entry.lease, "blade"));
+            entry.verdict.sentence = fmt::format(
+                "{}: {}; it goes on without this command: look with drivebay status, "
+                "undo with drivebay withdraw {} --from {}",
+                why, state_of_things, options_.drive, text_of(entry.lease, "blade"));
         }
     }
 
@@ -220,8 +221,8 @@ void add_present_command(CLI::App& program, Invocation& invocation) {
     CLI::Option* no_queue = present->add_flag("--no-queue", options->no_queue, "Be refused if others hold the drive");
     CLI::Option* take = present->add_flag("--take", options->take,
                                           "Ask the holders' side to eject; refused while their host locks the door");
-    CLI::Option* force = present->add_flag("--force", options->force,
-                                           "Fence the holders first; what they had not written is lost");
+    CLI::Option* force =
+        present->add_flag("--force", options->force, "Fence the holders first; what they had not written is lost");
     present->add_option("--deadline", options->deadline_seconds, "With --take: how long to ask, in seconds (30)")
         ->type_name("S")
         ->check(CLI::Range(0.001, 86400.0));

@@ -114,9 +114,9 @@ void add_withdraw_command(CLI::App& program, Invocation& invocation) {
         ->type_name("BLADE[,BLADE...]|all")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    command->add_flag("--force", options->force,
-                      "Fence first, eject by force: what the blade had not written is lost");
-    command->add_option("--deadline", options->deadline_seconds, "How long to ask a host that locks the door, in s (10)")
+    command->add_flag("--force", options->force, "Fence first, eject by force: what the blade had not written is lost");
+    command
+        ->add_option("--deadline", options->deadline_seconds, "How long to ask a host that locks the door, in s (10)")
         ->type_name("S")
         ->check(CLI::Range(0.001, 86400.0));
     command->footer(
@@ -143,8 +143,10 @@ void add_revoke_command(CLI::App& program, Invocation& invocation) {
     command->fallthrough();
     command->add_option("LEASE", *lease, "Its number, as drivebay leases shows it")->required();
     command->footer(
-        "The lease is fenced first: not one write of its holder reaches the drive after that. What the holder's host had\n"
-        "not written is lost, or unknown where the blade cannot be asked; drivebay events says which. Unlike withdraw, this\n"
+        "The lease is fenced first: not one write of its holder reaches the drive after that. What the holder's host "
+        "had\n"
+        "not written is lost, or unknown where the blade cannot be asked; drivebay events says which. Unlike withdraw, "
+        "this\n"
         "ends just that lease and no other that the same blade may have got since.\n\n"
         "Example:\n"
         "  drivebay revoke 17\n\n"

@@ -106,13 +106,13 @@ Table lease_table(const json& leases) {
         std::string behind;
         if (const auto holders = lease.find("behind"); holders != lease.end() && holders->is_array()) {
             for (const json& holder : *holders) {
-                behind += fmt::format("{}{} ({})", behind.empty() ? "" : ", ", plain(holder, "blade"),
-                                      plain(holder, "mode"));
+                behind +=
+                    fmt::format("{}{} ({})", behind.empty() ? "" : ", ", plain(holder, "blade"), plain(holder, "mode"));
             }
         }
         table.add({plain(lease, "id"), plain(lease, "drive"), plain(lease, "blade"), plain(lease, "mode"),
-                   epoch_of(lease), state(lease, "state"), slot_of(lease), duration(lease, "age_ms"),
-                   time_left(lease), behind});
+                   epoch_of(lease), state(lease, "state"), slot_of(lease), duration(lease, "age_ms"), time_left(lease),
+                   behind});
     }
     return table;
 }

@@ -16,7 +16,8 @@ namespace {
 // wcwidth() answers by the thread's locale; names and sources are UTF-8 whatever the user's is.
 class Utf8Locale {
 public:
-    Utf8Locale() : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(locale_ ? uselocale(locale_) : nullptr) {}
+    Utf8Locale()
+        : locale_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(locale_ ? uselocale(locale_) : nullptr) {}
     ~Utf8Locale() {
         if (locale_) {
             uselocale(before_);

@@ -56,7 +56,6 @@ enum class SourceState { online, offline, ended };
 using SourceStates = std::map<std::pair<std::string, Epoch>, SourceState>;  // by drive and epoch
 
 // ---- events
-// ----------------------------------------------------------------------------------------------------------
 
 // A link to the arbiter has begun: versions of desired states count anew on it.
 struct LinkBegan {};
@@ -93,7 +92,6 @@ struct Tick {};
 using GadgetEvent = std::variant<LinkBegan, DesiredArrived, Inspected, Inserted, Ejected, Drained, SourcesSeen, Tick>;
 
 // ---- actions
-// ---------------------------------------------------------------------------------------------------------
 
 // To be durable (against the daemon's death, not the machine's) before any later action of the same step begins.
 struct Record {

@@ -99,9 +99,9 @@ nlohmann::ordered_json report_lease(const State& state, const Lease& lease) {
     }
     const auto* slot = own_slot(state, lease);
     const bool failed = slot && slot->state == protocol::SlotState::error;
-    const auto wall_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                             std::chrono::system_clock::now().time_since_epoch())
-                             .count();
+    const auto wall_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     nlohmann::ordered_json json;
     json["id"] = lease.id;
     json["drive"] = lease.drive;
@@ -114,8 +114,8 @@ nlohmann::ordered_json report_lease(const State& state, const Lease& lease) {
     json["behind"] = std::move(behind_json);
     json["age_ms"] = lease.since_ms == 0 ? 0 : std::max<std::int64_t>(0, wall_ms - lease.since_ms);
     const Blade* blade = blade_of(state, lease);
-    json["session_left_ms"] =
-        blade && blade->live ? nlohmann::ordered_json(milliseconds_until(blade->deadline)) : nlohmann::ordered_json(nullptr);
+    json["session_left_ms"] = blade && blade->live ? nlohmann::ordered_json(milliseconds_until(blade->deadline))
+                                                   : nlohmann::ordered_json(nullptr);
     json["outcome"] = failed ? slot->error : lease.outcome;
     json["notice"] = notice_of(state, lease);
     if (lease.ending != Ending::none) {

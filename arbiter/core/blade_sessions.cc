@@ -184,8 +184,8 @@ void Step::report_loss(const std::string& blade, const protocol::LastMedium& las
 }
 
 // A host's eject consumes the presentation, also where that has got another epoch since (the session expired, the drive
-// was refreshed, …) and the blade tells of the eject only now. What the operator asked for after it was presented (other
-// access, or again after a withdrawal) is a wish of its own and stays.
+// was refreshed, …) and the blade tells of the eject only now. What the operator asked for after it was presented
+// (other access, or again after a withdrawal) is a wish of its own and stays.
 void Step::consume_wish(const std::string& blade, const protocol::LastMedium& last) {
     if (planted(PlantedBug::wish_survives_the_hosts_eject)) {
         return;

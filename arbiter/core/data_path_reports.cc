@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "arbiter/core/step.h"
-#include "lib/base/planted_bug.h"
 #include "lib/base/names.h"
+#include "lib/base/planted_bug.h"
 
 namespace drivebay::arbiter {
 
@@ -44,7 +44,8 @@ void Step::handle(const DataPathArrived& arrived) {
     actions_.audit.push_back({.event = "data-path-online"});
     if (state_.data_path_obeys && hello.term > state_.term) {
         actions_.deposed = fmt::format(
-            "the data path has obeyed an arbiter of term {} since it last spoke to this one, of term {}: that one leads "
+            "the data path has obeyed an arbiter of term {} since it last spoke to this one, of term {}: that one "
+            "leads "
             "now, so this one ends; run one arbiter only",
             hello.term, state_.term);
         return;
@@ -192,7 +193,8 @@ void Step::handle(const DataPathReported& report) {
 void Step::watch_rival() {
     if (state_.rival_term > state_.term && now_ >= state_.rival_since + state_.timing.ttl) {
         actions_.deposed = fmt::format(
-            "blades have heard an arbiter of term {} and this one is of term {}, and no data path has come to it: it runs "
+            "blades have heard an arbiter of term {} and this one is of term {}, and no data path has come to it: it "
+            "runs "
             "on an old copy of the store, so it ends; run one arbiter only, or start drivebayfs if this is the one",
             state_.rival_term, state_.term);
     }

@@ -17,7 +17,6 @@
 namespace drivebay::arbiter {
 
 // ---- events
-// ----------------------------------------------------------------------------------------------------------
 
 // The first event of a run, after the state was read from the store and given its term.
 struct Started {};
@@ -108,7 +107,6 @@ struct Event {
 };
 
 // ---- actions
-// ---------------------------------------------------------------------------------------------------------
 
 // Which stored rows are to be written as they now stand in the state, or deleted where they are no longer there.
 struct Changes {
@@ -160,7 +158,6 @@ Actions step(State& state, const Event& event);
 std::optional<Instant> next_deadline(const State& state);
 
 // ---- questions
-// -------------------------------------------------------------------------------------------------------
 
 struct Holder {
     std::string blade;

@@ -91,9 +91,9 @@ struct Lease {
     Ending ending = Ending::none;
     LeaseId successor = 0;
     std::int64_t since_ms = 0;  // wall time, for people: when it was asked for, then when it was granted
-    LeaseId taker = 0;    // the lease whose --take asks for this one's end
-    std::string notice;   // for the operator, from the start
-    std::string outcome;  // a sentence, once there is one
+    LeaseId taker = 0;          // the lease whose --take asks for this one's end
+    std::string notice;         // for the operator, from the start
+    std::string outcome;        // a sentence, once there is one
     // of this run
     bool wait_told = false;           // waiting: the audit log has it
     Instant deadline{};               // revoking: until when the host may keep the door locked
@@ -115,7 +115,7 @@ struct State {
     std::map<std::string, Drive> drives;
     std::map<std::string, Blade> blades;
     std::map<LeaseId, Lease> leases;
-    std::map<std::string, Epoch> epochs;  // the last of each drive name, removed ones included: never forgotten
+    std::map<std::string, Epoch> epochs;      // the last of each drive name, removed ones included: never forgotten
     std::map<std::string, Request> requests;  // the last ones, by the id that the operator's side gave them
     Term term = 0;
     LeaseId last_lease = 0;
@@ -123,9 +123,9 @@ struct State {
     std::int64_t first_order = 0;
     // of this run
     Timing timing;
-    bool data_path_online = false;   // it has said hello on the link that is open now
-    // It has taken a table of this term. From then on no other arbiter can come to this term: each that it comes to goes
-    // above what it tells.
+    bool data_path_online = false;  // it has said hello on the link that is open now
+    // It has taken a table of this term. From then on no other arbiter can come to this term: each that it comes to
+    // goes above what it tells.
     bool data_path_obeys = false;
     std::string data_path_boot_id;
     std::uint64_t table_version = 0;

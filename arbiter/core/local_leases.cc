@@ -3,8 +3,8 @@
 
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
-#include "lib/base/planted_bug.h"
 #include "lib/base/names.h"
+#include "lib/base/planted_bug.h"
 
 namespace drivebay::arbiter {
 

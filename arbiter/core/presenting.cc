@@ -284,8 +284,9 @@ void Step::handle(const Revoke& request) {
         return;
     }
     fence(found->second, Ending::withdrawn,
-          found->second.mode == Mode::write ? "revoked by the operator: what the host had not written is lost, or unknown"
-                                            : "revoked by the operator");
+          found->second.mode == Mode::write
+              ? "revoked by the operator: what the host had not written is lost, or unknown"
+              : "revoked by the operator");
     actions_.leases.push_back(request.lease);
 }
 

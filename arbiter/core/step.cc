@@ -129,7 +129,8 @@ Lease* find_presented(State& state, const std::string& drive, const std::string&
 
 Lease* find_by_epoch(State& state, const std::string& drive, const std::string& blade, Epoch epoch) {
     for (auto& [id, lease] : state.leases) {
-        const bool same_epoch = lease.epoch == epoch || (planted(PlantedBug::release_without_epoch) && lease.epoch != 0);
+        const bool same_epoch =
+            lease.epoch == epoch || (planted(PlantedBug::release_without_epoch) && lease.epoch != 0);
         if (same_epoch && lease.drive == drive && lease.blade == blade && !is_gone(lease) && epoch != 0) {
             return &lease;
         }

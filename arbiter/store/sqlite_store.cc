@@ -153,10 +153,11 @@ Status SqliteStore::write_lease(const State& state, LeaseId id) {
         return run("DELETE FROM leases WHERE id = ?", as_number(id));
     }
     const Lease& lease = found->second;
-    return run("INSERT OR REPLACE INTO leases VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", as_number(lease.id),
-               lease.drive, lease.blade, to_string(lease.mode), lease.slot, to_string(lease.state),
+    return run("INSERT OR REPLACE INTO leases VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               as_number(lease.id), lease.drive, lease.blade, to_string(lease.mode), lease.slot, to_string(lease.state),
                as_number(lease.epoch), lease.order, lease.wanted, lease.seen_loaded, to_string(lease.ending),
-               as_number(lease.successor), as_number(lease.taker), lease.notice, lease.outcome, as_number(lease.wish), lease.since_ms);
+               as_number(lease.successor), as_number(lease.taker), lease.notice, lease.outcome, as_number(lease.wish),
+               lease.since_ms);
 }
 
 Status SqliteStore::write_request(const State& state, const std::string& id) {

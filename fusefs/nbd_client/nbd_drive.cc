@@ -60,7 +60,6 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     std::function<void()> closed;
 
     // ---- telling
-    // -----------------------------------------------------------------------------------------------------
 
     void at_round_end() {
         if (!round_end_due) {
@@ -98,7 +97,6 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     bool unflushed() const { return covered_writes < answered_writes || queue.writes() > 0; }
 
     // ---- requests
-    // ----------------------------------------------------------------------------------------------------
 
     // What a request gets without being asked for; 0: it may go on.
     int refusal(const IoRequest& request) const {
@@ -177,7 +175,6 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     // ---- answers
-    // -----------------------------------------------------------------------------------------------------
 
     void on_activity() {
         const auto self = shared_from_this();
@@ -218,7 +215,6 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     // ---- the connection's life
-    // ---------------------------------------------------------------------------------------
 
     void connection_lost() {
         const bool plain = settings.reconnect == Reconnect::plain && !settings.trust_reconnect;
@@ -361,7 +357,6 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     // ---- the pause limit
-    // ---------------------------------------------------------------------------------------------
 
     void arm_pause_timer() {
         if (pause_timer != 0) {

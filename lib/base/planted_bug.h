@@ -58,10 +58,9 @@ enum class PlantedBug {
 #undef DRIVEBAY_BUG_NAME
 };
 
-inline constexpr std::array planted_bug_names = {
-    std::string_view("none"),
+inline constexpr std::array planted_bug_names = {std::string_view("none"),
 #define DRIVEBAY_BUG_NAME(name) std::string_view(#name),
-    DRIVEBAY_PLANTED_BUGS(DRIVEBAY_BUG_NAME)
+                                                 DRIVEBAY_PLANTED_BUGS(DRIVEBAY_BUG_NAME)
 #undef DRIVEBAY_BUG_NAME
 };
 

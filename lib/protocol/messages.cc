@@ -34,7 +34,9 @@ constexpr std::array<std::string_view, 2> words<DriveState>{"ready", "failed"};
 // Each message's fields are told once, by fields(visitor, message) below; Writer and Reader are the visitors.
 
 template <class V, class M>
-constexpr bool has_fields = requires(V& visitor, M& message) { fields(visitor, message); };
+constexpr bool has_fields = requires(V& visitor, M& message) {
+    fields(visitor, message);
+};
 
 class Writer {
 public:
@@ -169,9 +171,8 @@ private:
 
     template <class T>
     static void read_number(T& value, const json& in, const std::string& place) {
-        const bool fits = in.is_number_unsigned()
-                              ? std::in_range<T>(in.get<std::uint64_t>())
-                              : in.is_number_integer() && std::in_range<T>(in.get<std::int64_t>());
+        const bool fits = in.is_number_unsigned() ? std::in_range<T>(in.get<std::uint64_t>())
+                                                  : in.is_number_integer() && std::in_range<T>(in.get<std::int64_t>());
         if (!fits) {
             throw WrongMessage(place + " must be a whole number in its range");
         }
@@ -330,9 +331,15 @@ Message read_alternative(std::size_t wanted, const json& in) {
 
 }  // namespace
 
-std::string_view to_string(SlotState state) { return words<SlotState>.at(static_cast<std::size_t>(state)); }
-std::string_view to_string(Outcome outcome) { return words<Outcome>.at(static_cast<std::size_t>(outcome)); }
-std::string_view to_string(DriveState state) { return words<DriveState>.at(static_cast<std::size_t>(state)); }
+std::string_view to_string(SlotState state) {
+    return words<SlotState>.at(static_cast<std::size_t>(state));
+}
+std::string_view to_string(Outcome outcome) {
+    return words<Outcome>.at(static_cast<std::size_t>(outcome));
+}
+std::string_view to_string(DriveState state) {
+    return words<DriveState>.at(static_cast<std::size_t>(state));
+}
 
 nlohmann::json encode(const Message& message) {
     json out = json::object();
@@ -357,8 +364,8 @@ Result<Message> decode(const nlohmann::json& message, Side side) {
                 return read_alternative(i, message);
             }
         }
-        throw WrongMessage(fmt::format("a message of type \"{}\" does not belong on this link",
-                                       type->get_ref<const std::string&>()));
+        throw WrongMessage(
+            fmt::format("a message of type \"{}\" does not belong on this link", type->get_ref<const std::string&>()));
     } catch (const WrongMessage& wrong) {
         return Error{EPROTO, wrong.what()};
     }

@@ -128,7 +128,9 @@ Actions ArbiterNode::apply(arbiter::Happening what) {
     return actions;
 }
 
-void ArbiterNode::commit(const arbiter::Changes& changes) { store_rows(disk, state_, changes); }
+void ArbiterNode::commit(const arbiter::Changes& changes) {
+    store_rows(disk, state_, changes);
+}
 
 void ArbiterNode::witness(const Actions& actions) {
     for (const auto id : actions.changes.leases) {
@@ -141,8 +143,8 @@ void ArbiterNode::witness(const Actions& actions) {
         }
     }
     for (const auto& entry : actions.audit) {
-        weather_.trace("{}: {} lease {} {} {} {} epoch {} {}", name_, entry.event, entry.lease, entry.drive, entry.blade,
-                       entry.mode, entry.epoch, entry.detail);
+        weather_.trace("{}: {} lease {} {} {} {} epoch {} {}", name_, entry.event, entry.lease, entry.drive,
+                       entry.blade, entry.mode, entry.epoch, entry.detail);
     }
     for (const auto& entry : actions.audit) {
         const Holding whose{entry.blade, entry.drive, entry.epoch};
@@ -169,9 +171,10 @@ void ArbiterNode::check_turn(const arbiter::Lease& granted) const {
     }
     for (const auto& [id, other] : state_.leases) {
         if (other.state == LeaseState::waiting && other.drive == granted.drive && other.blade != granted.blade &&
-            other.order < granted.order && state_.blades.at(other.blade).live && !arbiter::coexist(other.mode, granted.mode)) {
-            throw BrokenInvariant(fmt::format("I12: lease {} was granted before lease {}, which came earlier", granted.id,
-                                              other.id));
+            other.order < granted.order && state_.blades.at(other.blade).live &&
+            !arbiter::coexist(other.mode, granted.mode)) {
+            throw BrokenInvariant(
+                fmt::format("I12: lease {} was granted before lease {}, which came earlier", granted.id, other.id));
         }
     }
 }
@@ -189,7 +192,8 @@ void ArbiterNode::check_waited_for(const Holding& whose) const {
 
 // I5: whatever is told is on the disk.
 void ArbiterNode::check_durable(const protocol::Table& table) const {
-    const auto stored = [this](const std::string& drive, const std::string& blade, Epoch epoch) -> const arbiter::Lease* {
+    const auto stored = [this](const std::string& drive, const std::string& blade,
+                               Epoch epoch) -> const arbiter::Lease* {
         for (const auto& [id, lease] : disk.leases) {
             if (lease.drive == drive && lease.blade == blade && lease.epoch == epoch) {
                 return &lease;
@@ -298,7 +302,8 @@ void ArbiterNode::blade_says(const std::string& blade, std::uint64_t link, const
     if (const auto* hello = std::get_if<protocol::BladeHello>(&message)) {
         greeting_ = blade;
         greeting_link_ = link;
-        const Actions actions = apply(arbiter::BladeArrived{*hello, fmt::format("{}-{}-{}", name_, state_.term, ++sessions_)});
+        const Actions actions =
+            apply(arbiter::BladeArrived{*hello, fmt::format("{}-{}-{}", name_, state_.term, ++sessions_)});
         greeting_.clear();
         if (actions.refusal && alive()) {
             links_.blade(blade, link, protocol::Refused{actions.refusal->message});

@@ -1,5 +1,5 @@
-// drivebay-arbiterd of the simulated management module: the real lease core, in a shell that commits before it tells, as
-// the daemon's does, and that dies at any point of that.
+// drivebay-arbiterd of the simulated management module: the real lease core, in a shell that commits before it tells,
+// as the daemon's does, and that dies at any point of that.
 #pragma once
 
 #include <functional>

@@ -28,7 +28,7 @@ BladeClient::BladeClient(Process& host_process, Scheduler& scheduler, Weather& w
     export_.can_flush = true;
 }
 
-// ---- connections -----------------------------------------------------------------------------------------------------
+// ---- connections
 
 void BladeClient::connect() {
     if (connection_ != 0) {
@@ -122,7 +122,7 @@ void BladeClient::hears(std::uint64_t connection, const NbdAnswer& answer) {
             if (planted(PlantedBug::replay_across_epochs) && !operations_.empty()) {
                 // Goes on with whatever is admitted now.
                 connection_ = 0;
-                const_cast<Holding&>(what_).epoch += 1;
+                what_.epoch += 1;
                 return connect();
             }
             end(State::over);
@@ -162,7 +162,7 @@ void BladeClient::die() {
     fail_all(EIO);
 }
 
-// ---- requests --------------------------------------------------------------------------------------------------------
+// ---- requests
 
 void BladeClient::open(Done opened) {
     if (state_ == State::over) {
@@ -262,7 +262,7 @@ void BladeClient::fail_all(int error) {
     }
 }
 
-// ---- drains ----------------------------------------------------------------------------------------------------------
+// ---- drains
 
 void BladeClient::drain(std::function<void(gadgetd::DrainAnswer)> told) {
     drains_.push_back(std::move(told));
@@ -279,8 +279,8 @@ gadgetd::DrainAnswer BladeClient::verdict() const {
     if (state_ == State::over && !was_opened_) {
         return {gadgetd::DrainAnswer::Kind::answered, Outcome::unknown, "", false};
     }
-    const bool lost = state_ == State::failed || writes_answered_ > writes_flushed_ ||
-                      (state_ == State::over && refused_writes_ > 0);
+    const bool lost =
+        state_ == State::failed || writes_answered_ > writes_flushed_ || (state_ == State::over && refused_writes_ > 0);
     return {gadgetd::DrainAnswer::Kind::answered, lost ? Outcome::lost : Outcome::drained, "", was_opened_};
 }
 

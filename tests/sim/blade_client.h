@@ -1,6 +1,6 @@
-// What a blade's drivebayfs does for one (drive, epoch): connections as rising instances, the order of what is unanswered
-// (the real UnansweredRequests), what is not flushed, and the verdict of a drain. The shell follows NbdDrive and
-// BladeDrive.
+// What a blade's drivebayfs does for one (drive, epoch): connections as rising instances, the order of what is
+// unanswered (the real UnansweredRequests), what is not flushed, and the verdict of a drain. The shell follows NbdDrive
+// and BladeDrive.
 #pragma once
 
 #include <functional>
@@ -60,7 +60,7 @@ private:
         Done done;
         UnansweredRequests::Entry* entry = nullptr;
         Instant since{};
-        std::uint64_t sent = 0;          // flush: the writes answered before it was sent
+        std::uint64_t sent = 0;         // flush: the writes answered before it was sent
         Ledger::Promise promised = {};  // flush: what was acknowledged by then
         unsigned power_cuts = 0;        // that there had been when it was sent
     };
@@ -80,7 +80,7 @@ private:
     Weather& weather_;
     Ledger& ledger_;
     Network network_;
-    const Holding what_;
+    Holding what_;  // the same for ever, but for a planted bug
     State state_ = State::connecting;
     std::uint64_t connection_ = 0;  // 0: none
     bool entered_ = false;

@@ -9,49 +9,7 @@ namespace drivebay::sim {
 using namespace std::chrono_literals;
 using namespace gadgetd;
 
-// ---- drivebayfs ------------------------------------------------------------------------------------------------------
-
-std::shared_ptr<BladeClient> BladeFs::client(const std::string& drive, Epoch epoch) {
-    auto& client = clients_[{drive, epoch}];
-    if (!client) {
-        client = std::make_shared<BladeClient>(*this, scheduler(), weather_, ledger_, network_,
-                                               Holding{blade_, drive, epoch});
-    }
-    return client;
-}
-
-void BladeFs::hears(std::uint64_t connection, const NbdAnswer& answer) {
-    for (const auto& [key, client] : clients_) {
-        if (client->connection() == connection) {
-            const auto kept = client;
-            return kept->hears(connection, answer);
-        }
-    }
-}
-
-void BladeFs::server_died() {
-    for (const auto& [key, client] : std::map(clients_)) {
-        client->reset(client->connection());
-    }
-}
-
-SourceStates BladeFs::sources() const {
-    SourceStates states;
-    for (const auto& [key, client] : clients_) {
-        states[key] = client->source();
-    }
-    return states;
-}
-
-void BladeFs::killed() {
-    weather_.trace("{}: drivebayfs dies", blade_);
-    ledger_.blade_forgets(blade_);
-    for (const auto& [key, client] : std::exchange(clients_, {})) {
-        client->die();
-    }
-}
-
-// ---- life ------------------------------------------------------------------------------------------------------------
+// ---- life
 
 BladeNode::BladeNode(Scheduler& scheduler, Weather& weather, Ledger& ledger, std::string name,
                      BladeClient::Network network, Links links, Duration ttl)
@@ -128,7 +86,7 @@ void BladeNode::killed() {
     drop_link();
 }
 
-// ---- gadgetd's session with the arbiter --------------------------------------------------------------------------------
+// ---- gadgetd's session with the arbiter
 
 void BladeNode::connect() {
     if (link_ != 0) {
@@ -152,7 +110,9 @@ void BladeNode::connect() {
     renew(link_);
 }
 
-void BladeNode::say(protocol::Message message) { links_.arbiter(link_, std::move(message)); }
+void BladeNode::say(protocol::Message message) {
+    links_.arbiter(link_, std::move(message));
+}
 
 void BladeNode::drop_link() {
     if (link_ != 0) {
@@ -232,7 +192,7 @@ void BladeNode::report() {
     }
 }
 
-// ---- gadgetd's planner and its hands -----------------------------------------------------------------------------------
+// ---- gadgetd's planner and its hands
 
 void BladeNode::feed(const GadgetEvent& event) {
     const Term term = plan_.term;
@@ -289,7 +249,8 @@ bool BladeNode::perform(const Record& action) {
 
 std::string BladeNode::file_of(int slot) const {
     const SimLun& lun = luns_.at(slot);
-    return lun.file ? fmt::format("/srv/drivebay/{}@{}", lun.file->what().drive, lun.file->what().epoch) : std::string();
+    return lun.file ? fmt::format("/srv/drivebay/{}@{}", lun.file->what().drive, lun.file->what().epoch)
+                    : std::string();
 }
 
 bool BladeNode::perform(const Inspect& action) {
@@ -384,18 +345,20 @@ bool BladeNode::perform(const Drain& action) {
     auto told = std::make_shared<bool>(false);
     const auto tell = [this, action, told](DrainAnswer answer) {
         if (!std::exchange(*told, true)) {
-            weather_.trace("{}: {}@{} is {}{}", name_, action.drive, action.epoch,
-                           answer.kind == DrainAnswer::Kind::answered ? protocol::to_string(answer.outcome) : "not drained yet",
-                           answer.opened ? "" : ", and was never open");
+            weather_.trace(
+                "{}: {}@{} is {}{}", name_, action.drive, action.epoch,
+                answer.kind == DrainAnswer::Kind::answered ? protocol::to_string(answer.outcome) : "not drained yet",
+                answer.opened ? "" : ", and was never open");
             feed(Drained{action.slot, std::move(answer)});
         }
     };
     const auto client = fs.client(action.drive, action.epoch);
     auto answered = std::make_shared<DrainAnswer>();
-    client->drain([this, answered, deliver = in_this_life([tell, answered] { tell(*answered); })](const DrainAnswer& answer) {
-        *answered = answer;
-        scheduler().after(Duration::zero(), deliver);
-    });
+    client->drain(
+        [this, answered, deliver = in_this_life([tell, answered] { tell(*answered); })](const DrainAnswer& answer) {
+            *answered = answer;
+            scheduler().after(Duration::zero(), deliver);
+        });
     after(action.limit, [tell] { tell({DrainAnswer::Kind::busy, protocol::Outcome::unknown, ""}); });
     return true;
 }
@@ -427,7 +390,7 @@ std::string BladeNode::standing() const {
     return text;
 }
 
-// ---- the kernel and the host -------------------------------------------------------------------------------------------
+// ---- the kernel and the host
 
 // The LUN is empty at once; the file is released behind everybody's back.
 void BladeNode::put_out(int slot, bool by_host) {

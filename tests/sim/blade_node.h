@@ -1,5 +1,5 @@
-// One blade: its service processor with gadgetd (the real planner) and drivebayfs, the kernel's LUNs between them, and the
-// host that uses what is in them.
+// One blade: its service processor with gadgetd (the real planner) and drivebayfs, the kernel's LUNs between them, and
+// the host that uses what is in them.
 #pragma once
 
 #include <functional>
@@ -8,36 +8,12 @@
 #include <string>
 
 #include "gadgetd/gadget_planner.h"
-#include "tests/sim/blade_client.h"
+#include "tests/sim/blade_fs.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/process.h"
 #include "tests/sim/weather.h"
 
 namespace drivebay::sim {
-
-// The blade's drivebayfs.
-class BladeFs : public Process {
-public:
-    BladeFs(Scheduler& scheduler, Weather& weather, Ledger& ledger, std::string blade, BladeClient::Network network)
-        : Process(scheduler), weather_(weather), ledger_(ledger), blade_(std::move(blade)), network_(std::move(network)) {}
-
-    // The client of (drive, epoch), made if need be. Alive only.
-    std::shared_ptr<BladeClient> client(const std::string& drive, Epoch epoch);
-    void hears(std::uint64_t connection, const NbdAnswer& answer);
-    void server_died();
-    gadgetd::SourceStates sources() const;
-
-protected:
-    void started() override {}
-    void killed() override;
-
-private:
-    Weather& weather_;
-    Ledger& ledger_;
-    const std::string blade_;
-    BladeClient::Network network_;
-    std::map<std::pair<std::string, Epoch>, std::shared_ptr<BladeClient>> clients_;
-};
 
 // One LUN as the kernel has it. Outlives gadgetd and drivebayfs, not the machine.
 struct SimLun {
@@ -101,7 +77,9 @@ private:
     void put_out(int slot, bool by_host);
     std::string file_of(int slot) const;
     void host_works(int slot);
-    Duration drifted(Duration duration) const { return Duration(static_cast<Duration::rep>(static_cast<double>(duration.count()) * drift_)); }
+    Duration drifted(Duration duration) const {
+        return Duration(static_cast<Duration::rep>(static_cast<double>(duration.count()) * drift_));
+    }
 
     Weather& weather_;
     Ledger& ledger_;
@@ -111,9 +89,9 @@ private:
     const double drift_;  // how fast its clock is
     bool powered_ = false;
     unsigned boots_ = 0;
-    unsigned runs_ = 0;  // of gadgetd
+    unsigned runs_ = 0;                // of gadgetd
     std::map<int, Holding> ejecting_;  // done by the kernel, and gadgetd does not know yet
-    std::set<Holding> doubted_;  // of which a restarted gadgetd could not tell whether they were ever in
+    std::set<Holding> doubted_;        // of which a restarted gadgetd could not tell whether they were ever in
     std::map<int, SimLun> luns_;
 
     // The run folder: outlives gadgetd, not the machine.

@@ -1,5 +1,6 @@
 // A whole chassis in one thread: a management module, three blades with hosts, an operator, the links between them, and
-// the weather. storm() lets everything go wrong, calm() lets everything work again and demands that everybody is served.
+// the weather. storm() lets everything go wrong, calm() lets everything work again and demands that everybody is
+// served.
 #pragma once
 
 #include <map>
@@ -14,6 +15,11 @@
 #include "tests/sim/weather.h"
 
 namespace drivebay::sim {
+
+inline const std::vector<std::string> drive_names = {"d0", "d1"};
+inline const std::vector<std::string> blade_names = {"b0", "b1", "b2"};
+inline const std::string management = "mm";
+inline constexpr Duration ttl = std::chrono::seconds(2);
 
 class Chassis {
 public:

@@ -13,7 +13,7 @@ Duration DataPathNode::disk_latency() {
     return weather_.strikes(40) ? weather_.between(50ms, 2500ms) : weather_.between(100us, 6ms);
 }
 
-// ---- life ------------------------------------------------------------------------------------------------------------
+// ---- life
 
 void DataPathNode::started() {
     weather_.trace("drivebayfs starts");
@@ -53,7 +53,7 @@ void DataPathNode::power_cut() {
     ++boots_;
 }
 
-// ---- the table -------------------------------------------------------------------------------------------------------
+// ---- the table
 
 protocol::DataPathHello DataPathNode::hello() const {
     protocol::DataPathHello hello;
@@ -232,7 +232,7 @@ void DataPathNode::observe() {
     links_.arbiter(std::move(observed));
 }
 
-// ---- NBD -------------------------------------------------------------------------------------------------------------
+// ---- NBD
 
 void DataPathNode::connect(Connection connection, const Holding& wanted, std::uint64_t instance) {
     Key key{wanted.drive, wanted.epoch};
@@ -349,7 +349,8 @@ void DataPathNode::request(Connection connection, const NbdRequest& request) {
 void DataPathNode::perform(Connection connection, std::shared_ptr<View> view, const NbdRequest& request) {
     const std::uint64_t io = ++last_io_;
     in_flight_[io] = {holding(view->admission), request};
-    const auto promise = request.kind == NbdRequest::Kind::flush ? ledger_.promise(view->admission.drive) : Ledger::Promise{};
+    const auto promise =
+        request.kind == NbdRequest::Kind::flush ? ledger_.promise(view->admission.drive) : Ledger::Promise{};
     if (planted(PlantedBug::answered_before_it_is_applied)) {
         links_.nbd(connection, {.kind = NbdAnswer::Kind::answered, .id = request.id, .error = 0});
     }
@@ -377,7 +378,7 @@ void DataPathNode::apply(const InFlight& io) {
     }
 }
 
-// ---- the management module's own use -----------------------------------------------------------------------------------
+// ---- the management module's own use
 
 void DataPathNode::use_locally(const std::string& drive, Mode mode) {
     asked_for_ = {++asked_, drive, mode};
@@ -449,6 +450,8 @@ void DataPathNode::stop_using_locally() {
     }
 }
 
-bool DataPathNode::quiet() const { return in_flight_.empty() && fencing_.empty(); }
+bool DataPathNode::quiet() const {
+    return in_flight_.empty() && fencing_.empty();
+}
 
 }  // namespace drivebay::sim

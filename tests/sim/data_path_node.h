@@ -1,6 +1,6 @@
-// drivebayfs of the simulated management module: the real admission rules, gates and reconnect barriers over drives that
-// take their time. The shell does what TableKeeper and ServedDrive do in the daemon, in their order: durable before it
-// is acted upon or told; a fence is closed gate, nothing in flight, flush, durable, told.
+// drivebayfs of the simulated management module: the real admission rules, gates and reconnect barriers over drives
+// that take their time. The shell does what TableKeeper and ServedDrive do in the daemon, in their order: durable
+// before it is acted upon or told; a fence is closed gate, nothing in flight, flush, durable, told.
 #pragma once
 
 #include <functional>
@@ -31,11 +31,11 @@ struct NbdRequest {
 // What the server says on one connection.
 struct NbdAnswer {
     enum class Kind {
-        entered,    // the negotiation is over
-        over,       // that epoch is over, for ever
-        refused,    // not now
-        answered,   // the request `id`, with `error`
-        shut,       // the connection is at its end
+        entered,   // the negotiation is over
+        over,      // that epoch is over, for ever
+        refused,   // not now
+        answered,  // the request `id`, with `error`
+        shut,      // the connection is at its end
     };
     Kind kind = Kind::answered;
     std::string boot_id = {};

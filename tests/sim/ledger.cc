@@ -22,7 +22,9 @@ bool coexist(const Admission& one, const Admission& other) {
 
 }  // namespace
 
-Sequence Ledger::submitted(const Holding&, std::size_t) { return ++last_; }
+Sequence Ledger::submitted(const Holding&, std::size_t) {
+    return ++last_;
+}
 
 void Ledger::applied(const Holding& by, std::size_t block, Sequence write) {
     if (highest_[by.drive] > by.epoch) {
@@ -85,7 +87,8 @@ void Ledger::flush_acknowledged(const Holding& by, const Promise& promised, unsi
 void Ledger::covered(const Holding& by, const Promise& promised) {
     for (const auto& [block, write] : promised) {
         if (media_[by.drive].blocks.at(block).stable < write) {
-            broken("I2: a flush of {} was answered and its write {} to block {} is not stable", named(by), write, block);
+            broken("I2: a flush of {} was answered and its write {} to block {} is not stable", named(by), write,
+                   block);
         }
         Sequence& covered = blocks_[{by.drive, block}].promised;
         covered = std::max(covered, write);
@@ -144,7 +147,9 @@ void Ledger::entered(const Holding& by) {
     }
 }
 
-void Ledger::gate_closed(const Holding& whose) { closed_.insert({whose.drive, whose.epoch}); }
+void Ledger::gate_closed(const Holding& whose) {
+    closed_.insert({whose.drive, whose.epoch});
+}
 
 void Ledger::blade_reboots(const std::string& blade) {
     blade_forgets(blade);
@@ -190,7 +195,9 @@ void Ledger::fenced(const Holding& whose, bool flushed) {
     }
 }
 
-void Ledger::presented(std::uint64_t lease) { presented_.insert(lease); }
+void Ledger::presented(std::uint64_t lease) {
+    presented_.insert(lease);
+}
 
 void Ledger::granted(const Admission& admission, std::uint64_t lease, std::uint64_t wish, bool leads) {
     ++grants_;
@@ -247,7 +254,9 @@ void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string
     in_lun_.insert(what);
 }
 
-void Ledger::left_lun(const Holding& what) { in_lun_.erase(what); }
+void Ledger::left_lun(const Holding& what) {
+    in_lun_.erase(what);
+}
 
 void Ledger::ejected_by_host(const Holding& what, std::uint64_t wish) {
     in_lun_.erase(what);
@@ -262,8 +271,8 @@ void Ledger::released(const Holding& what, protocol::Outcome outcome) {
         }
         for (const auto& [block, write] : acknowledged_of(what)) {
             if (media_[what.drive].blocks.at(block).stable < write) {
-                broken("I10: {} was told as drained and its write {} to block {} is not on the drive", named(what), write,
-                       block);
+                broken("I10: {} was told as drained and its write {} to block {} is not on the drive", named(what),
+                       write, block);
             }
         }
         drained_.insert(what);

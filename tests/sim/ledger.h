@@ -88,15 +88,16 @@ public:
     void left_lun(const Holding& what);
     void ejected_by_host(const Holding& what, std::uint64_t wish);
     void released(const Holding& what, protocol::Outcome outcome);
-    // gadgetd died while the kernel emptied the LUN for it, or opened the file: nobody can tell any more who put it out, or
-    // whether it was ever in.
+    // gadgetd died while the kernel emptied the LUN for it, or opened the file: nobody can tell any more who put it
+    // out, or whether it was ever in.
     void ejected_unseen(const Holding& what);
     // What hosts have put out may be forgotten.
     void store_rolled_back();
     // Its run folder is gone, and what its host did that was not told yet is forgotten.
     void blade_reboots(const std::string& blade);
-    // Its drivebayfs died, and with it the memory of what the LUN ever had open, and of which boot of the server its writes were answered in: if that server
-    // then loses power, too, the loss cannot be noticed (until a keeper outlives drivebayfs).
+    // Its drivebayfs died, and with it the memory of what the LUN ever had open, and of which boot of the server its
+    // writes were answered in: if that server then loses power, too, the loss cannot be noticed (until a keeper
+    // outlives drivebayfs).
     void blade_forgets(const std::string& blade);
     // Something is told by an arbiter of this term and the listener acts upon it.
     void obeyed(const std::string& listener, Term term, std::uint64_t version);
@@ -122,8 +123,8 @@ private:
     std::set<Holding> released_;
     std::set<Holding> drained_;
     std::set<Holding> forgotten_;
-    std::set<Holding> open_at_death_;  // in a LUN when their drivebayfs died
-    std::set<Holding> lost_;  // of which a power cut took answered writes
+    std::set<Holding> open_at_death_;       // in a LUN when their drivebayfs died
+    std::set<Holding> lost_;                // of which a power cut took answered writes
     std::map<Holding, std::string> boots_;  // in which it was inserted
     std::set<Holding> in_lun_;
     std::set<Holding> never_loaded_;

@@ -4,8 +4,10 @@
 sim_SOURCES := \
 	tests/sim/arbiter_node.cc \
 	tests/sim/blade_client.cc \
+	tests/sim/blade_fs.cc \
 	tests/sim/blade_node.cc \
 	tests/sim/chassis.cc \
+	tests/sim/chassis_events.cc \
 	tests/sim/data_path_node.cc \
 	tests/sim/ledger.cc \
 	tests/sim/simulate.cc

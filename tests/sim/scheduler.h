@@ -1,5 +1,5 @@
-// Virtual time: what is to happen when. One thread; nothing in here or in what it runs looks at a real clock, so one seed
-// gives one history.
+// Virtual time: what is to happen when. One thread; nothing in here or in what it runs looks at a real clock, so one
+// seed gives one history.
 #pragma once
 
 #include <algorithm>

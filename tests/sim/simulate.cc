@@ -83,10 +83,11 @@ int simulate(std::uint64_t first, std::uint64_t count) {
                    failure.seed);
     }
     const std::uint64_t seeds = totals.seeds;
-    fmt::print("{} seeds from {}: {} violations; {:.0f} faults, {:.0f} grants and {:.0f} writes a seed, {} steps, {:.1f} s\n",
-               seeds, first, failures.size(), static_cast<double>(totals.faults) / static_cast<double>(seeds),
-               static_cast<double>(totals.grants) / static_cast<double>(seeds),
-               static_cast<double>(totals.writes) / static_cast<double>(seeds), totals.steps.load(), seconds);
+    fmt::print(
+        "{} seeds from {}: {} violations; {:.0f} faults, {:.0f} grants and {:.0f} writes a seed, {} steps, {:.1f} s\n",
+        seeds, first, failures.size(), static_cast<double>(totals.faults) / static_cast<double>(seeds),
+        static_cast<double>(totals.grants) / static_cast<double>(seeds),
+        static_cast<double>(totals.writes) / static_cast<double>(seeds), totals.steps.load(), seconds);
     fmt::print("sim: {} passed, {} failed, 0 skipped\n", failures.empty() ? 1 : 0, failures.empty() ? 0 : 1);
     return failures.empty() ? 0 : 1;
 }

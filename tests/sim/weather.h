@@ -29,7 +29,8 @@ public:
     }
     bool chance(int percent) { return below(100) < static_cast<std::size_t>(percent); }
     Duration between(Duration least, Duration most) {
-        return least + Duration(static_cast<Duration::rep>(below(static_cast<std::size_t>((most - least).count()) + 1)));
+        return least +
+               Duration(static_cast<Duration::rep>(below(static_cast<std::size_t>((most - least).count()) + 1)));
     }
 
     template <class... Values>

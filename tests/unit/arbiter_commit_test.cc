@@ -73,8 +73,8 @@ public:
     void hears(const protocol::Message& message) { on_message(protocol::encode(message)); }
     void ends() { std::exchange(on_close, nullptr)("gone"); }
     int count(const std::string& type) const {
-        return static_cast<int>(std::count_if(sent.begin(), sent.end(),
-                                              [&type](const json& message) { return message["type"] == type; }));
+        return static_cast<int>(
+            std::count_if(sent.begin(), sent.end(), [&type](const json& message) { return message["type"] == type; }));
     }
 
     std::vector<json> sent;
@@ -246,7 +246,8 @@ BOOST_AUTO_TEST_SUITE(arbiter_commit)
 
 BOOST_FIXTURE_TEST_CASE(something_is_told_before_it_is_durable, World) {
     const int told_before = times_told;
-    const auto event = ask("GET", "/v1/events", nullptr, {{"after", std::to_string(events->last())}, {"wait_ms", "9000"}});
+    const auto event =
+        ask("GET", "/v1/events", nullptr, {{"after", std::to_string(events->last())}, {"wait_ms", "9000"}});
     store.hold_up();
     const auto answer = ask("POST", "/v1/blades", {{"name", "blade01"}});
     until([this] { return store.begun() == 1; });
@@ -269,7 +270,9 @@ BOOST_FIXTURE_TEST_CASE(each_event_that_waited_costs_a_commit_of_its_own, World)
         answers.push_back(ask("POST", "/v1/blades", {{"name", "blade" + std::to_string(i)}}));
     }
     store.let_go();
-    until([&answers] { return std::all_of(answers.begin(), answers.end(), [](const auto& a) { return a->status == 200; }); });
+    until([&answers] {
+        return std::all_of(answers.begin(), answers.end(), [](const auto& a) { return a->status == 200; });
+    });
     BOOST_TEST(store.begun() < 5);
 }
 
@@ -411,7 +414,8 @@ BOOST_FIXTURE_TEST_CASE(what_could_not_be_kept_is_answered_as_done, World) {
     const int told_before = times_told;
     hang();
     const auto queued = ask("POST", "/v1/blades", {{"name", "b"}});
-    const auto reading = ask("GET", "/v1/events", nullptr, {{"after", std::to_string(events->last())}, {"wait_ms", "9000"}});
+    const auto reading =
+        ask("GET", "/v1/events", nullptr, {{"after", std::to_string(events->last())}, {"wait_ms", "9000"}});
     store.fail();
     store.let_go();
     until([this] { return given_up == 1; });

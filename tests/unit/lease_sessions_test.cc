@@ -291,7 +291,6 @@ BOOST_FIXTURE_TEST_CASE(a_removed_blade_stays_connected, World) {
 }
 
 // ---- @local
-// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 

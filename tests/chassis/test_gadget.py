@@ -60,9 +60,15 @@ class Blade:
         return next((slot for slot in slots if slot["slot"] == number), {})
 
     def wait_slot(self, number, limit=20, **wanted):
+        def shows(seen, value):
+            """Of a medium that left, what is asked for; else the whole."""
+            if isinstance(seen, dict) and isinstance(value, dict):
+                return all(seen.get(key) == part for key, part in value.items())
+            return seen == value
+
         def holds():
             seen = self.slot(number)
-            return seen if all(seen.get(key) == value for key, value in wanted.items()) else None
+            return seen if all(shows(seen.get(key), value) for key, value in wanted.items()) else None
         try:
             return self.machine.wait_until(holds, limit)
         except AssertionError:

@@ -219,6 +219,8 @@ drivebay_add_probe_works() {
 snapshot() { drivebay status --json | "$python" -c '
 import json, sys
 status = json.load(sys.stdin)
+for lease in status["leases"]:
+    del lease["age_ms"], lease["session_left_ms"]
 print(json.dumps([status["drives"], status["presentations"], status["leases"]], sort_keys=True))'; }
 
 # leases_in_short: who holds or awaits what, one lease a line.

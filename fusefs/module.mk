@@ -17,6 +17,7 @@ fusefs_SOURCES := \
 	fusefs/engine/range_lock.cc \
 	fusefs/engine/served_drive.cc \
 	fusefs/engine/served_drives.cc \
+	fusefs/engine/write_intent.cc \
 	fusefs/loop/event_loop.cc \
 	fusefs/loop/worker_pool.cc \
 	fusefs/nbd_server/instance_barrier.cc \
@@ -73,5 +74,6 @@ fusefs_TESTS += \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \
 	tests/unit/pause_limit_test.cc \
-	tests/unit/unanswered_requests_test.cc
+	tests/unit/unanswered_requests_test.cc \
+	tests/unit/write_intent_test.cc
 fusefs_TESTS += tests/unit/nbd_drive_test.cc

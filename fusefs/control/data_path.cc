@@ -93,6 +93,12 @@ Status DataPath::Impl::start() {
     served.fenced = [this](const protocol::Fenced& fenced) {
         reactor.post([this, fenced] { keeper->fenced(fenced); });
     };
+    served.mark_writes = [this](const std::string& drive, std::uint64_t generation, bool set,
+                                std::function<void(bool)> done) {
+        reactor.post([this, drive, generation, set, done = std::move(done)] {
+            loop.post([done, durable = keeper->mark_writes(drive, generation, set)] { done(durable); });
+        });
+    };
     drives = std::make_unique<ServedDrives>(AioResources{loop, workers, buffers}, std::move(served));
     catalogue = std::make_unique<ManagementCatalogue>(*drives, *this);
 

@@ -109,6 +109,12 @@ void TableKeeper::fenced(const protocol::Fenced& fenced) {
     observe();
 }
 
+bool TableKeeper::mark_writes(const std::string& drive, std::uint64_t generation, bool set) {
+    TableState next = table_.state();
+    drivebay::mark_writes(next, drive, generation, set);
+    return commit(std::move(next)).ok();
+}
+
 void TableKeeper::try_again(std::function<void()> attempt) {
     attempts_.push_back(std::move(attempt));
     again_.set(1s, [this] {

@@ -38,6 +38,8 @@ public:
     // From the loop's side.
     void report(ServedReport report);
     void fenced(const protocol::Fenced& fenced);
+    // The answer, on the reactor's thread: whether it is durable.
+    bool mark_writes(const std::string& drive, std::uint64_t generation, bool set);
     void probed(const protocol::Probed& probed);
     void acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback);
     void release_local(const std::string& drive, Epoch epoch, std::function<void()> released);

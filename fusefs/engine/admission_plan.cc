@@ -89,6 +89,12 @@ void record_fenced(TableState& state, const protocol::Fenced& fenced) {
     state.fenced.insert_or_assign({fenced.drive, fenced.blade, fenced.epoch}, fenced);
     forget_unused_drives(state);
 }
+void mark_writes(TableState& state, const std::string& drive, std::uint64_t generation, bool set) {
+    if (const auto row = state.drives.find(drive); row != state.drives.end()) {
+        row->second.writes_marked = set ? generation : 0;
+    }
+}
+
 
 void revoke_local(TableState& state) {
     for (auto& [key, row] : state.admissions) {
@@ -107,7 +113,9 @@ Result<TableState> apply_table(const TableState& state, const protocol::Table& t
         row.listed = false;
     }
     for (const protocol::TableDrive& drive : table.drives) {
-        next.drives.insert_or_assign(drive.name, DriveRow{drive, true});
+        DriveRow& row = next.drives[drive.name];
+        row.drive = drive;
+        row.listed = true;
     }
 
     std::set<std::tuple<std::string, std::string, Epoch>> asked;

@@ -16,6 +16,8 @@ namespace drivebay {
 struct DriveRow {
     protocol::TableDrive drive;
     bool listed = true;  // false: in no table any more, kept until its last admission has ended
+    // The generation whose writes may be on their way (write_intent.h); 0: none are.
+    std::uint64_t writes_marked = 0;
     bool operator==(const DriveRow&) const = default;
 };
 
@@ -52,6 +54,9 @@ bool revoke(TableState& state, const protocol::FenceOrder& target);
 
 // The end of a fence. The answer is kept for the arbiter.
 void record_fenced(TableState& state, const protocol::Fenced& fenced);
+
+// The drive's write-intent mark. It goes with the drive: without it in the table there is nothing to be marked.
+void mark_writes(TableState& state, const std::string& drive, std::uint64_t generation, bool set);
 
 // After a restart nobody holds the pseudo-blade's leases any more: they are revoked. Everything else is in force again.
 void revoke_local(TableState& state);

@@ -9,18 +9,21 @@ namespace drivebay {
 
 namespace {
 
-constexpr std::int64_t schema = 1;
+constexpr std::int64_t schema = 2;
 
 constexpr const char* tables = R"sql(
     CREATE TABLE term (only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL) STRICT;
     CREATE TABLE drives (name TEXT PRIMARY KEY, source TEXT NOT NULL, kind TEXT NOT NULL, read_only INTEGER NOT NULL,
-                         generation INTEGER NOT NULL, listed INTEGER NOT NULL) STRICT;
+                         generation INTEGER NOT NULL, listed INTEGER NOT NULL,
+                         writes_marked INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE floors (drive TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
     CREATE TABLE admissions (drive TEXT NOT NULL, epoch INTEGER NOT NULL, blade TEXT NOT NULL, mode TEXT NOT NULL,
                              revoking INTEGER NOT NULL, PRIMARY KEY (drive, epoch)) STRICT;
     CREATE TABLE fenced (drive TEXT NOT NULL, blade TEXT NOT NULL, epoch INTEGER NOT NULL, flushed INTEGER NOT NULL,
                          error TEXT NOT NULL, PRIMARY KEY (drive, blade, epoch)) STRICT;
 )sql";
+
+constexpr const char* from_schema_1 = "ALTER TABLE drives ADD COLUMN writes_marked INTEGER NOT NULL DEFAULT 0";
 
 std::int64_t to_number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 std::uint64_t to_count(std::int64_t value) { return static_cast<std::uint64_t>(value); }
@@ -89,7 +92,7 @@ Result<TableState> load(store::Database& database) {
         return success();
     });
     if (read) {
-        read = each_row(database, "SELECT name, source, kind, read_only, generation, listed FROM drives",
+        read = each_row(database, "SELECT name, source, kind, read_only, generation, listed, writes_marked FROM drives",
                         [&](store::Statement& row) -> Status {
                             const auto kind = parse_drive_kind(row.text(2));
                             if (!kind) {
@@ -97,7 +100,8 @@ Result<TableState> load(store::Database& database) {
                             }
                             state.drives[row.text(0)] = {
                                 {row.text(0), row.text(1), *kind, row.number(3) != 0, to_count(row.number(4))},
-                                row.number(5) != 0};
+                                row.number(5) != 0,
+                                to_count(row.number(6))};
                             return success();
                         });
     }
@@ -141,11 +145,12 @@ Status write_drives(store::Database& database, const TableState& before, const T
                              [&](store::Statement& row) { row.bind(1, name); });
         },
         [&](const std::string& name, const DriveRow& drive) {
-            return write_row(database, "INSERT OR REPLACE INTO drives VALUES (?, ?, ?, ?, ?, ?)",
+            return write_row(database, "INSERT OR REPLACE INTO drives VALUES (?, ?, ?, ?, ?, ?, ?)",
                              [&](store::Statement& row) {
                                  row.bind(1, name).bind(2, drive.drive.source).bind(3, to_string(drive.drive.kind));
                                  row.bind(4, std::int64_t{drive.drive.read_only});
                                  row.bind(5, to_number(drive.drive.generation)).bind(6, std::int64_t{drive.listed});
+                                 row.bind(7, to_number(drive.writes_marked));
                              });
         });
 }
@@ -211,9 +216,9 @@ Result<AdmissionTable> AdmissionTable::open(const std::string& path) {
     if (!version) {
         return version.error();
     }
-    if (*version == 0) {
+    if (*version == 0 || *version == 1) {
         const Status made = database->transaction([&]() -> Status {
-            Status outcome = database->execute(tables);
+            Status outcome = database->execute(*version == 0 ? tables : from_schema_1);
             return outcome ? database->set_schema_version(schema) : outcome;
         });
         if (!made) {

@@ -231,8 +231,8 @@ void open_drive(AioResources resources, const OpenWish& wish,
             resources.loop.at_round_end([callback = std::move(callback), error = known.error()] { callback(error); });
             return;
         }
-        open_nbd_drive(resources.loop, wish.source, wish.read_only, wish.trust_reconnect, std::move(callback));
-        return;
+        return open_remote_drive(resources.loop, {wish.source, wish.read_only, wish.trust_reconnect, wish.mark_writes},
+                                 std::move(callback));
     }
     resources.workers.compute(
         [wish] { return open_file(wish); },

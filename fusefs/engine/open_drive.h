@@ -7,6 +7,7 @@
 
 #include "fusefs/engine/aio_drive.h"
 #include "fusefs/engine/drive.h"
+#include "fusefs/engine/write_intent.h"
 #include "lib/base/result.h"
 
 namespace drivebay {
@@ -16,7 +17,8 @@ struct OpenWish {
     bool read_only = false;
     // The source is open in this process already, under the same name: no lock is taken, the other one's holds.
     bool shared = false;
-    bool trust_reconnect = false;  // URIs: repeat unanswered writes on a server that has no reconnect barrier
+    bool trust_reconnect = false;   // URIs: repeat unanswered writes on a server that has no reconnect barrier
+    WriteIntent::Mark mark_writes;  // URIs: see open_remote_drive()
     // How long to wait for a lock: a killed predecessor keeps its own until its last AIO has completed.
     Duration lock_patience = std::chrono::seconds(3);
 };

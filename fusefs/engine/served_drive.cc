@@ -66,6 +66,12 @@ void ServedDrive::begin_open() {
     tried_ = true;
     context_.resources.loop.cancel(std::exchange(retry_, 0));
     opened_as_ = row_->drive;
+    if (!context_.trust_reconnect && row_->writes_marked != 0 && row_->writes_marked == opened_as_.generation) {
+        return open_failed({EUCLEAN, opened_as_.source +
+                                         ": drivebayfs ended while writes to it were on their way; what the server made "
+                                         "of them, or will yet, cannot be told. Check the drive, then open it again "
+                                         "(drivebay drive refresh)"});
+    }
     const std::string source = opened_as_.source;
     context_.resources.workers.compute(
         [source] { return identify_medium(source); },
@@ -84,6 +90,9 @@ void ServedDrive::begin_open() {
             wish.source = opened_as_.source;
             wish.read_only = opened_as_.read_only || opened_as_.kind == DriveKind::cdrom;
             wish.trust_reconnect = context_.trust_reconnect;
+            wish.mark_writes = [this, generation = opened_as_.generation](bool set, std::function<void(bool)> done) {
+                context_.mark_writes(name_, generation, set, std::move(done));
+            };
             open_drive(context_.resources, wish, [this, still = alive_](Result<std::unique_ptr<Drive>> outcome) {
                 if (*still) {
                     opened(std::move(outcome));

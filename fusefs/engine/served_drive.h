@@ -25,6 +25,10 @@ struct ServedContext {
     bool trust_reconnect = false;
     // The sentence that names another drive with the same medium; empty: there is none.
     std::function<std::string(const std::string& name, const MediumIdentity&)> conflict;
+    // Writes to the remote drive `name`, opened as `generation`, are on their way from now on, or (`set` false) none is
+    // any more. To be made durable; `done` comes on the loop's thread, with false if that failed.
+    std::function<void(const std::string& name, std::uint64_t generation, bool set, std::function<void(bool)> done)>
+        mark_writes;
     // What is reported of the drive has changed.
     std::function<void()> changed;
     // A fence is complete: nothing is in flight, and the flush was answered (or failed). To be made durable now.

@@ -34,6 +34,7 @@ ServedDrives::ServedDrives(AioResources resources, Settings settings)
                std::move(settings.boot_id),
                settings.trust_reconnect,
                [this](const std::string& name, const MediumIdentity& identity) { return conflict(name, identity); },
+               std::move(settings.mark_writes),
                [this] { note_change(); },
                std::move(settings.fenced)},
       changed_(std::move(settings.changed)) {}

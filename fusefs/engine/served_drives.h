@@ -29,7 +29,9 @@ public:
         bool trust_reconnect = false;
         // Something of report() may have changed; called at most once a round.
         std::function<void()> changed;
+        // These two: as ServedContext's.
         std::function<void(const protocol::Fenced&)> fenced;
+        std::function<void(const std::string&, std::uint64_t, bool, std::function<void(bool)>)> mark_writes;
     };
     ServedDrives(AioResources resources, Settings settings);
     // After stop() has called back.

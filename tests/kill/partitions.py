@@ -263,6 +263,29 @@ class Partitions:
         self.granted_within(SLOWEST + SLACK, time.monotonic(), "--force on a drive with writes in flight")
 
 
+    def a_killed_data_paths_write_in_flight_lands_on_its_successors(self):
+        # What the server still works on cannot be called back: nobody gets the drive until the operator says so.
+        self.needs_slow_drive()
+        self.present(HOLDER, drive=SLOW)
+        self.works(HOLDER, more=6)
+        self.chassis.kill("management")
+        killed = time.monotonic()
+        self.chassis.start_management()
+        self.present(WAITER, "force", drive=SLOW)
+        wait_until("the drive is in doubt", lambda: "on their way" in self.trouble_of(SLOW))
+        # Until the server has done the last
+        while time.monotonic() < killed + SLOWEST + SLACK:
+            if self.holds(WAITER):
+                raise Failed(f"{WAITER} was granted a drive on which old writes may land")
+            time.sleep(0.05)
+        self.chassis.must("POST", f"/v1/drives/{SLOW}/refresh")
+        self.granted_within(SLACK, time.monotonic(), "drive refresh")
+        self.works(WAITER, more=3)
+
+    def trouble_of(self, drive):
+        return next(known["error"] for known in self.chassis.status()["drives"] if known["name"] == drive)
+
+
 class Skipped(Exception):
     """A reason."""
 

@@ -184,6 +184,50 @@ BOOST_AUTO_TEST_CASE(a_restart_forgets_or_changes_what_was_committed) {
     BOOST_TEST((after(again->state(), table({read8}, {fence_of(read7), {"iso", "blade09", 4}}, 3)) == expected));
 }
 
+BOOST_AUTO_TEST_CASE(a_table_or_a_restart_forgets_that_writes_are_on_their_way) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/table.db";
+    {
+        Result<AdmissionTable> opened = AdmissionTable::open(path);
+        BOOST_REQUIRE(opened.ok());
+        TableState next = after({}, table({}));
+        mark_writes(next, "d", 3, true);
+        mark_writes(next, "no-such-drive", 3, true);
+        BOOST_REQUIRE(opened->commit(after(next, table({}))).ok());
+    }
+    {
+        Result<AdmissionTable> again = AdmissionTable::open(path);
+        BOOST_REQUIRE(again.ok());
+        BOOST_TEST(again->state().drives.at("d").writes_marked == 3u);
+        BOOST_TEST(!again->state().drives.contains("no-such-drive"));
+        TableState next = again->state();
+        mark_writes(next, "d", 3, false);
+        BOOST_REQUIRE(again->commit(next).ok());
+    }
+    BOOST_TEST(AdmissionTable::open(path)->state().drives.at("d").writes_marked == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_upgrade_forgets_what_was_committed) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/table.db";
+    TableState expected;
+    {
+        Result<AdmissionTable> opened = AdmissionTable::open(path);
+        BOOST_REQUIRE(opened.ok());
+        BOOST_REQUIRE(opened->commit(after({}, table({read7, read8}))).ok());
+        expected = opened->state();
+    }
+    {
+        Result<store::Database> database = store::Database::open(path);
+        BOOST_REQUIRE(database.ok());
+        BOOST_REQUIRE(database->execute("ALTER TABLE drives DROP COLUMN writes_marked").ok());
+        BOOST_REQUIRE(database->set_schema_version(1).ok());
+    }
+    const Result<AdmissionTable> again = AdmissionTable::open(path);
+    BOOST_REQUIRE(again.ok());
+    BOOST_TEST((again->state() == expected));
+}
+
 BOOST_AUTO_TEST_CASE(a_local_lease_outlives_the_handles_that_held_it) {
     const TemporaryFolder folder;
     const std::string path = folder.path() + "/table.db";

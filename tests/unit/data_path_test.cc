@@ -14,8 +14,10 @@
 #include <thread>
 
 #include "fusefs/control/data_path.h"
+#include "fusefs/engine/admission_table.h"
 #include "lib/protocol/messages.h"
 #include "lib/rpc/server.h"
+#include "tests/unit/nbd_server_double.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace drivebay {
@@ -344,10 +346,51 @@ BOOST_AUTO_TEST_CASE(a_refresh_keeps_the_old_size_or_tears_the_drive_from_its_us
     BOOST_REQUIRE(nbd);
     BOOST_TEST(nbd_get_size(nbd.get()) == 1 << 20);
     arbiter.say(bench.table(3, {}, {{"disk", "blade01", 7}}, 2));
+    arbiter.say(bench.table(1, {write7}));
     const auto seen = arbiter.wait_for<protocol::DataPathObserved>([](const protocol::DataPathObserved& observed) {
         return !observed.drives.empty() && observed.drives[0].generation == 2;
     });
     BOOST_TEST(seen.drives[0].size == 2u << 20);
+}
+
+BOOST_AUTO_TEST_CASE(a_remote_drive_is_used_while_a_dead_predecessors_writes_may_land) {
+    Bench bench;
+    NbdServerDouble server;
+    bench.image = server.uri("disk");
+    const std::string store = bench.folder.path() + "/table.db";
+    const auto marked = [&] { return AdmissionTable::open(store)->state().drives.at("disk").writes_marked; };
+    ArbiterDouble arbiter(bench.socket());
+    {
+        const Running running(bench.folder.path());
+        arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+        arbiter.say(bench.table(1, {write7}));
+        admitted(arbiter, write7);
+        const Client nbd = connected(running, "blade01/disk");
+        BOOST_REQUIRE(nbd);
+        const std::vector<char> data(512, 'w');
+        BOOST_TEST(nbd_pwrite(nbd.get(), data.data(), data.size(), 0, 0) == 0);
+    }
+    BOOST_TEST(marked() == 0u);  // it was stopped: all was flushed
+    {
+        // As if it had been killed
+        Result<AdmissionTable> table = AdmissionTable::open(store);
+        TableState state = table->state();
+        mark_writes(state, "disk", 1, true);
+        BOOST_REQUIRE(table->commit(state).ok());
+    }
+    const Running running(bench.folder.path());
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    const auto seen = arbiter.wait_for<protocol::DataPathObserved>(
+        [](const protocol::DataPathObserved& observed) { return !observed.drives.empty(); });
+    BOOST_TEST((seen.drives[0].state == protocol::DriveState::failed));
+    BOOST_TEST(seen.drives[0].error.find("drivebay drive refresh") != std::string::npos);
+    BOOST_TEST(!connected(running, "blade01/disk"));
+    arbiter.say(bench.table(2, {}, {{"disk", "blade01", 7}}));
+    BOOST_TEST(!fenced(arbiter, 7).fenced[0].flushed);
+    arbiter.say(bench.table(3, {write8}, {}, 2));
+    admitted(arbiter, write8);
+    BOOST_TEST(connected(running, "blade02/disk"));
 }
 
 BOOST_AUTO_TEST_CASE(one_medium_gets_two_names) {
@@ -379,6 +422,7 @@ BOOST_AUTO_TEST_CASE(one_medium_gets_two_names) {
     protocol::Table both = bench.table(2, {});
     both.drives.push_back({"other", hard_link, DriveKind::disk, false, 1});
     arbiter.say(both);
+    arbiter.say(bench.table(1, {write7}));
     const auto seen = arbiter.wait_for<protocol::DataPathObserved>(
         [](const protocol::DataPathObserved& observed) { return observed.drives.size() == 2; });
     BOOST_TEST((seen.drives[1].state == protocol::DriveState::failed));

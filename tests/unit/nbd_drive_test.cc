@@ -348,7 +348,7 @@ BOOST_AUTO_TEST_CASE(nobody_there_is_not_told) {
     for (const char* uri : {"http://a/b", "nbd+vsock:///x", "/a/file", "nbd:"}) {
         std::promise<int> refused;
         loop.post([&] {
-            open_nbd_drive(loop, uri, true, false, [&](Result<std::unique_ptr<Drive>> result) {
+            open_remote_drive(loop, {uri, true, false, nullptr}, [&](Result<std::unique_ptr<Drive>> result) {
                 refused.set_value(result ? 0 : result.error().code);
             });
         });

@@ -87,7 +87,8 @@ bool Arbiter::renew(const Happening& what) {
     }
     const Blade& blade = found->second;
     if (renewal || (hello->hello.session == blade.session && hello->hello.boot_id == blade.boot_id)) {
-        renewed_[blade.name] = now;
+        Instant& since = renewed_[blade.name];
+        since = std::max(since, renewal ? renewal->since : now);
     }
     return renewal != nullptr;
 }
@@ -110,8 +111,8 @@ void Arbiter::work() {
 
 void Arbiter::step_queue() {
     // Before anything that could find those sessions expired.
-    for (const auto& [blade, when] : std::exchange(renewed_, {})) {
-        step(state_, Event{when, BladeRenewed{blade}});
+    for (const auto& [blade, since] : std::exchange(renewed_, {})) {
+        step(state_, Event{since, BladeRenewed{blade, since}});
     }
     const Instant begin = BootClock::now();
     for (Instant now = begin; !queue_.empty() && now < begin + longest_stepping; now = BootClock::now()) {

@@ -159,6 +159,7 @@ void ArbiterSession::renewed(const protocol::Renewed& message) {
     if (found == sent_.end()) {
         return;
     }
+    link_->send(protocol::encode(protocol::Heard{message.seq}));
     ttl_ = std::chrono::milliseconds(std::max<std::int64_t>(message.ttl_ms, 1000));
     valid_until_ = std::max(valid_until_, holder_deadline(found->second, ttl_));
     sent_.erase(sent_.begin(), std::next(found));

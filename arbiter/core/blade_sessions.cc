@@ -1,6 +1,8 @@
 // What blades say: sessions that live on renewals, and what is really in their slots.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
 #include "lib/base/planted_bug.h"
@@ -91,9 +93,10 @@ void Step::handle(const BladeReported& report) {
 
 void Step::handle(const BladeRenewed& renewed) {
     const auto found = state_.blades.find(renewed.blade);
-    if (found != state_.blades.end()) {
+    const Instant until = renewed.since + state_.timing.ttl;
+    if (found != state_.blades.end() && until > now_) {
         found->second.live = true;
-        found->second.deadline = now_ + state_.timing.ttl;
+        found->second.deadline = std::max(found->second.deadline, until);
     }
 }
 

@@ -77,6 +77,7 @@ struct BladeReported {
 };
 struct BladeRenewed {
     std::string blade;
+    Instant since;  // when the renewal came whose answer was heard: the session lives from there
 };
 struct BladeLeft {
     std::string blade;

@@ -73,12 +73,13 @@ void BladeLinks::receive(const std::shared_ptr<Link>& link, const nlohmann::json
     if (const auto* observed = std::get_if<protocol::BladeObserved>(&*message)) {
         arbiter_.apply(BladeReported{link->blade, *observed});
     } else if (const auto* renew = std::get_if<protocol::Renew>(&*message)) {
-        arbiter_.apply(BladeRenewed{link->blade}, [this, link, seq = renew->seq](const Actions& actions) {
-            if (!actions.refusal) {
-                const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(arbiter_.state().timing.ttl);
-                link->channel->send(protocol::encode(protocol::Renewed{seq, ttl.count()}));
-            }
-        });
+        link->renewals.received(renew->seq, BootClock::now());
+        const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(arbiter_.state().timing.ttl);
+        link->channel->send(protocol::encode(protocol::Renewed{renew->seq, ttl.count()}));
+    } else if (const auto* heard = std::get_if<protocol::Heard>(&*message)) {
+        if (const std::optional<Instant> since = link->renewals.heard(heard->seq)) {
+            arbiter_.apply(BladeRenewed{link->blade, *since});
+        }
     } else {
         link->channel->close("that message does not belong on a blade's link");
     }

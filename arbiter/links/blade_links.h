@@ -7,6 +7,7 @@
 #include <string>
 
 #include "arbiter/arbiter.h"
+#include "arbiter/links/renewals.h"
 #include "lib/rpc/channel.h"
 
 namespace drivebay::arbiter {
@@ -25,6 +26,7 @@ private:
         std::shared_ptr<rpc::Channel> channel;
         std::string blade;  // empty until its hello was accepted
         bool ended = false;
+        Renewals renewals;
     };
     void receive(const std::shared_ptr<Link>& link, const nlohmann::json& json);
     void say_hello(const std::shared_ptr<Link>& link, const protocol::BladeHello& hello);

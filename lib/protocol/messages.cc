@@ -235,6 +235,10 @@ void fields(V& v, Renewed& m) {
     v("seq", m.seq), v("ttl_ms", m.ttl_ms);
 }
 template <class V>
+void fields(V& v, Heard& m) {
+    v("seq", m.seq);
+}
+template <class V>
 void fields(V& v, Admission& m) {
     v("drive", m.drive), v("blade", m.blade), v("mode", m.mode), v("epoch", m.epoch);
 }
@@ -303,14 +307,14 @@ void fields(V& v, LocalRelease& m) {
 
 // The value of "type", in the order of Message's alternatives.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> type_names{
-    "hello", "welcome",  "refused", "desired", "observed",      "renew",        "renewed",       "hello",
-    "table", "observed", "probe",   "probed",  "local_acquire", "local_answer", "local_release",
+    "hello", "welcome", "refused",  "desired", "observed", "renew",         "renewed",      "heard",
+    "hello", "table",   "observed", "probe",   "probed",   "local_acquire", "local_answer", "local_release",
 };
 
 // The alternatives that each link carries, both ways.
 bool belongs_to(std::size_t alternative, Side side) {
     constexpr std::size_t refused = 2;
-    constexpr std::size_t first_of_data_path = 7;
+    constexpr std::size_t first_of_data_path = 8;
     return alternative == refused || (alternative < first_of_data_path) == (side == Side::blade);
 }
 

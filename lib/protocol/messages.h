@@ -101,6 +101,11 @@ struct Renewed {
     std::int64_t ttl_ms = 0;
 };
 
+// That the blade has heard the answer: only then does the session live on, from the renewal.
+struct Heard {
+    std::uint64_t seq = 0;
+};
+
 // ---- arbiter and the data path ---------------------------------------------------------------------------------------
 
 struct LocalUse {
@@ -223,8 +228,8 @@ struct LocalRelease {
 
 // ---- encoding --------------------------------------------------------------------------------------------------------
 
-using Message = std::variant<BladeHello, Welcome, Refused, Desired, BladeObserved, Renew, Renewed, DataPathHello, Table,
-                             DataPathObserved, Probe, Probed, LocalAcquire, LocalAnswer, LocalRelease>;
+using Message = std::variant<BladeHello, Welcome, Refused, Desired, BladeObserved, Renew, Renewed, Heard, DataPathHello,
+                             Table, DataPathObserved, Probe, Probed, LocalAcquire, LocalAnswer, LocalRelease>;
 
 // Which `observed` a link carries: the only type name that two links share.
 enum class Side { blade, data_path };

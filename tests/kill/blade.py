@@ -137,6 +137,8 @@ class Blade:
         if message["type"] == "welcome":
             self.term, self.ttl, self.session = message["term"], message["ttl_ms"] / 1000, message["session"]
             self.welcomed.set()
+        if message["type"] == "renewed":
+            self.send({"type": "heard", "seq": message["seq"]})
         if message["type"] == "desired":
             with self.lock:
                 self.version = message["version"]

@@ -166,6 +166,8 @@ class Blade:
             self.term, ttl[0] = message["term"], message["ttl_ms"] / 1000
             with open(self.options.session, "w") as kept:
                 kept.write(message["session"])
+        if message["type"] == "renewed":
+            self.send({"type": "heard", "seq": message["seq"]})
         if message["type"] == "desired":
             with self.lock:
                 self.version = message["version"]

@@ -93,6 +93,7 @@ void ArbiterNode::killed() {
     weather_.trace("{} dies", name_);
     data_path_link_ = 0;
     blade_links_.clear();
+    renewals_.clear();
     links_.died();
 }
 
@@ -317,9 +318,11 @@ void ArbiterNode::blade_says(const std::string& blade, std::uint64_t link, const
     if (const auto* observed = std::get_if<protocol::BladeObserved>(&message)) {
         apply(arbiter::BladeReported{blade, *observed});
     } else if (const auto* renew = std::get_if<protocol::Renew>(&message)) {
-        apply(arbiter::BladeRenewed{blade});
-        if (alive()) {
-            links_.blade(blade, link, protocol::Renewed{renew->seq, 0});
+        renewals_[link].received(renew->seq, now());
+        links_.blade(blade, link, protocol::Renewed{renew->seq, 0});
+    } else if (const auto* heard = std::get_if<protocol::Heard>(&message)) {
+        if (const std::optional<Instant> since = renewals_[link].heard(heard->seq)) {
+            apply(arbiter::BladeRenewed{blade, *since});
         }
     }
 }
@@ -328,6 +331,7 @@ void ArbiterNode::blade_left(const std::string& blade, std::uint64_t link) {
     const auto current = blade_links_.find(blade);
     if (current != blade_links_.end() && current->second == link) {
         blade_links_.erase(current);
+        renewals_.erase(link);
         apply(arbiter::BladeLeft{blade});
     }
 }

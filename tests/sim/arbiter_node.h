@@ -8,6 +8,7 @@
 
 #include "arbiter/core/desired_state.h"
 #include "arbiter/core/lease_core.h"
+#include "arbiter/links/renewals.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/process.h"
 #include "tests/sim/weather.h"
@@ -63,6 +64,7 @@ private:
     arbiter::State state_;
     std::uint64_t data_path_link_ = 0;
     std::map<std::string, std::uint64_t> blade_links_;
+    std::map<std::uint64_t, arbiter::Renewals> renewals_;  // by link
     std::string greeting_;
     std::uint64_t greeting_link_ = 0;
     std::uint64_t sessions_ = 0;

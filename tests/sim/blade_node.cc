@@ -158,8 +158,9 @@ void BladeNode::hears(std::uint64_t link, const protocol::Message& message) {
         report();
     } else if (std::holds_alternative<protocol::Refused>(message)) {
         drop_link();
-    } else if (std::holds_alternative<protocol::Renewed>(message)) {
+    } else if (const auto* renewed = std::get_if<protocol::Renewed>(&message)) {
         heard_ = now();
+        say(protocol::Heard{renewed->seq});
     } else if (const auto* desired = std::get_if<protocol::Desired>(&message); desired && welcomed_) {
         if (desired->term < term_) {
             return drop_link();

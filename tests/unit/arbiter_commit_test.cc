@@ -193,6 +193,11 @@ struct World : Audience {
         return wire;
     }
 
+    static void renew(Wire& wire) {
+        wire.hears(protocol::Renew{1});
+        wire.hears(protocol::Heard{1});
+    }
+
     // `blade` with its link; a drive that it holds for writing.
     std::shared_ptr<Wire> add_holder(models::BladeModel& blade) {
         do_now(DataPathArrived{data_path.hello()});
@@ -337,8 +342,8 @@ BOOST_FIXTURE_TEST_CASE(a_long_commit_expires_blades_that_renewed_meanwhile, Wor
     hang();
     const Instant end = BootClock::now() + 2 * ttl;
     until([&] {
-        wire->hears(protocol::Renew{1});
-        other->hears(protocol::Renew{1});
+        renew(*wire);
+        renew(*other);
         return BootClock::now() > end;
     });
     store.let_go();
@@ -349,11 +354,30 @@ BOOST_FIXTURE_TEST_CASE(a_long_commit_expires_blades_that_renewed_meanwhile, Wor
     BOOST_TEST(lease_of("a").epoch == epoch);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_blade_that_hears_no_answer_keeps_others_waiting, World) {
+    models::BladeModel a("a", {DriveKind::disk});
+    models::BladeModel b("b", {DriveKind::disk});
+    const auto wire = add_holder(a);
+    do_now(AddBlade{"b"});
+    const auto other = connect(b);
+    present("b");
+    const Instant deaf_since = BootClock::now();
+    std::uint64_t seq = 1;
+    until([&] {
+        wire->hears(protocol::Renew{++seq});
+        wire->hears(protocol::Heard{1});  // none of these answers
+        renew(*other);
+        return lease_of("a").state != LeaseState::held || BootClock::now() > deaf_since + 4 * ttl;
+    });
+    BOOST_TEST(has_event("session-expired"));
+    BOOST_TEST((BootClock::now() - deaf_since < ttl + 250ms));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_blade_that_came_back_during_a_long_commit_has_expired, World) {
     models::BladeModel a("a", {DriveKind::disk});
     const auto wire = add_holder(a);
     hang();
-    wire->hears(protocol::Renew{1});
+    renew(*wire);
     wire->ends();
     pass(ttl * 6 / 10);
     const auto again = connect(a);

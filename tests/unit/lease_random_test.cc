@@ -66,7 +66,7 @@ public:
             for (int i = 0; i < 30; ++i) {
                 now_ += 1s;
                 for (const std::string& name : blade_names) {
-                    step(BladeRenewed{name});
+                    step(BladeRenewed{name, now_});
                 }
                 step(Tick{});
                 exchange();
@@ -335,7 +335,7 @@ private:
         }
         for (const std::string& alive : blade_names) {
             if (connected_.contains(alive) && chance(70)) {
-                step(BladeRenewed{alive});
+                step(BladeRenewed{alive, now_});
             }
         }
     }

@@ -81,7 +81,7 @@ public:
         while (now < end) {
             now = std::min(end, now + std::chrono::seconds(1));
             for (const std::string& name : connected) {
-                step(BladeRenewed{name});
+                step(BladeRenewed{name, now});
             }
             step(Tick{});
         }

@@ -45,6 +45,8 @@ class Blade:
                 if message["type"] == "welcome":
                     self.ttl = message["ttl_ms"] / 1000
                     threading.Thread(target=self._renew, name="renew", daemon=True).start()
+                if message["type"] == "renewed":
+                    self.link.send({"type": "heard", "seq": message["seq"]})
                 if message["type"] == "desired":
                     with self.changed:
                         self._take(message, now)

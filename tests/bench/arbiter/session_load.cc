@@ -76,6 +76,7 @@ public:
                               {"host_locked", false}, {"error", ""}, {"last", nullptr}});
         }
         renew_ = frame(1, R"({"type":"renew","seq":1})");
+        heard_ = frame(1, R"({"type":"heard","seq":1})");
         for (std::size_t i = 0; i < count; ++i) {
             sessions_[i].name = prefix + std::to_string(i);
         }
@@ -262,7 +263,10 @@ private:
             microseconds_.push_back(std::chrono::duration<double, std::micro>(Clock::now() - session.asked).count());
         }
         if (session.blasting) {
-            renew(session);
+            session.asked = Clock::now();
+            write(session, heard_ + renew_);
+        } else {
+            write(session, heard_);
         }
     }
 
@@ -280,6 +284,7 @@ private:
     sockaddr_in where_{};
     json slots_ = json::array();
     std::string renew_;
+    std::string heard_;
     std::size_t welcome_ = 0;
     double ttl_ = 10;
     double due_ = 0;

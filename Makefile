@@ -112,9 +112,7 @@ install: all ## install into $(DESTDIR)$(prefix)
 clean: ## remove all that was built, the chassis' kernel included
 	rm -rf build
 
-.PHONY: bench fuzz deb
-bench: ## side-by-side measurements (to come: says so and fails)
-	@echo "make bench: the benchmarks come with the data path's speed work; they are not built yet" >&2; exit 1
+.PHONY: fuzz deb
 fuzz: ## fuzzers for everything that parses (to come: says so and fails)
 	@echo "make fuzz: the fuzzers come with the data path's speed work; they are not built yet" >&2; exit 1
 deb: ## Debian packages (to come: says so and fails)

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from daemons import Unwell
+from programs import Unwell
 
 
 def requests(build, address, connections, lines, pause_ms=0):

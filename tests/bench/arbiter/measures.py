@@ -9,7 +9,8 @@ import time
 
 import loads
 from blade import Blade
-from daemons import Arbiter, DataPath, Etcd, Unwell, wait_until
+from etcd import Etcd
+from programs import Arbiter, DataPath, Unwell, wait_until
 
 ROUNDS = 10
 # A chassis of sixteen blades, each to read four drives: so many leases come to be in a round.
@@ -93,7 +94,7 @@ def acquire_and_renew(build, folder, etcd_program):
     data_path = DataPath(build, f"{folder}/acquire", arbiter, 20809)
     etcd = Etcd(etcd_program, f"{folder}/etcd") if etcd_program else None
     for i in range(DRIVES):
-        data_path.add_drive(f"drive{i}", 1 << 20)
+        data_path.make_drive(f"drive{i}", 1 << 20)
     loads.add_blades(build, arbiter, "blade", BLADES)
     sessions = loads.Sessions(build, arbiter, BLADES, "blade", DRIVES)
     acquired = {(whose, way): Sample() for whose in ("unix", "tcp", "etcd") for way in ACQUIRING}
@@ -160,7 +161,7 @@ TTL = 3.0
 def handover_and_crash(build, folder, handovers=200, crashes=3):
     arbiter = Arbiter(build, f"{folder}/handover", 14741, int(TTL * 1000))
     data_path = DataPath(build, f"{folder}/handover", arbiter, 20810)
-    data_path.add_drive("scratch", 16 << 20)
+    data_path.make_drive("scratch", 16 << 20)
     loads.add_blades(build, arbiter, "blade", 3)
     pair = [Blade(arbiter.address, "blade0"), Blade(arbiter.address, "blade1")]
     rows = [_handover(arbiter, data_path, pair, handovers)]

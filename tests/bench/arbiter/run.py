@@ -7,24 +7,17 @@ comparison, is the installed one or comes unpacked from Debian's package.
 import argparse
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import measures  # noqa: E402
-from daemons import Etcd, Unwell  # noqa: E402
-
-
-def describe_machine(folder):
-    with open("/proc/cpuinfo") as cpuinfo:
-        models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
-    disk = subprocess.run(["findmnt", "-no", "FSTYPE,SOURCE", "-T", folder], capture_output=True, text=True, check=False)
-    return {"cores": os.cpu_count(), "cpu": models[0] if models else platform.machine(), "kernel": platform.release(),
-            "disk": " ".join(disk.stdout.split()), "load_before": round(os.getloadavg()[0], 2)}
+import stage  # noqa: E402
+from etcd import Etcd  # noqa: E402
+from programs import Unwell  # noqa: E402
 
 
 def shown(value):
@@ -40,17 +33,6 @@ def print_rows(rows):
     sys.stdout.flush()
 
 
-def enter_namespaces():
-    if os.environ.get("DRIVEBAY_BENCH_INSIDE") == "yes":
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        sys.exit("bench-arbiter: namespaces and a FUSE mount need root and /dev/fuse here; run it as root")
-    os.environ["DRIVEBAY_BENCH_INSIDE"] = "yes"
-    os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--propagation", "private",
-                          "--kill-child=KILL", sys.executable, *sys.argv])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build/release")
@@ -64,11 +46,11 @@ def main():
     etcd = None
     if options.only in (None, "acquire"):
         etcd = Etcd.find(os.path.join(bench, "etcd"))
-    enter_namespaces()
+    stage.enter_namespaces("bench-arbiter")
     folder = os.path.join(options.folder or bench, "arbiter")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    report = {"machine": describe_machine(folder), "rows": []}
+    report = {"machine": stage.describe_machine(folder), "rows": []}
     print(shown(report["machine"]))
     began = time.monotonic()
     parts = {"acquire": lambda: measures.acquire_and_renew(build, folder, etcd),

@@ -1,0 +1,99 @@
+"""What is measured, side by side: each serves an image of its own on the same disk, as a file or as an NBD export.
+
+`where` is what the load program is given: a path or an NBD URI. `program` is the process whose CPU counts; None for the
+raw file, which costs nobody but the kernel.
+"""
+import os
+import shutil
+import subprocess
+
+from programs import Arbiter, DataPath, Program, Unwell, wait_until
+
+BLADE = "blade01"
+
+
+def is_mounted(path):
+    with open("/proc/self/mounts") as mounts:
+        return any(line.split()[1] == path for line in mounts)
+
+
+class Server:
+    def __init__(self, where, program):
+        self.where, self.program = where, program
+
+    def cpu_seconds(self):
+        return self.program.cpu_seconds() if self.program else 0.0
+
+
+class Drivebay:
+    """The whole management module: arbiter, drivebayfs, one drive presented to one blade."""
+
+    def __init__(self, build, folder, image):
+        self.arbiter = Arbiter(build, f"{folder}/arbiter", 14740, 10000)
+        self.data_path = DataPath(build, f"{folder}/drivebayfs", self.arbiter, 14809)
+        self.arbiter.ask("POST", "/v1/blades", {"name": BLADE})
+        self.data_path.add_drive("bench", image)
+        self.arbiter.ask("POST", "/v1/presentations",
+                         {"drive": "bench", "blades": [BLADE], "slot": 0, "access": "write", "policy": "queue"})
+        file = f"{self.data_path.mount}/blades/{BLADE}/bench"
+        wait_until(lambda: os.path.exists(file), f"{file} is there")
+        self.file = Server(file, self.data_path)
+        self.export = Server(f"nbd+unix:///{BLADE}/bench?socket={self.data_path.folder}/nbd.sock", self.data_path)
+
+    def end(self):
+        self.data_path.end()
+        self.arbiter.end()
+
+
+class QemuFuse:
+    """qemu-storage-daemon's FUSE export: a regular file becomes the drive."""
+
+    def __init__(self, folder, image):
+        os.makedirs(folder, exist_ok=True)
+        file = f"{folder}/export"
+        open(file, "w").close()
+        self.program = Program("qemu-storage-daemon", [
+            "qemu-storage-daemon", "--blockdev",
+            f"driver=file,node-name=image,filename={image},cache.direct=on,aio=native", "--export",
+            f"type=fuse,id=export,node-name=image,mountpoint={file},writable=on"], folder)
+        wait_until(lambda: is_mounted(file), "qemu-storage-daemon's export is mounted")
+        self.file = Server(file, self.program)
+
+    def end(self):
+        self.program.end()
+
+
+class NbdPeer:
+    def __init__(self, name, command, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.socket = f"{folder}/{name}.sock"
+        self.program = Program(name, [word.replace("SOCKET", self.socket) for word in command], folder)
+        wait_until(lambda: os.path.exists(self.socket), f"{name} listens")
+        self.export = Server(f"nbd+unix:///?socket={self.socket}", self.program)
+
+    def end(self):
+        self.program.end()
+
+
+def qemu_nbd(folder, image):
+    return NbdPeer("qemu-nbd", ["qemu-nbd", "--format=raw", "--cache=none", "--aio=native", "--shared=0", "--persistent",
+                                "--socket=SOCKET", image], folder)
+
+
+def nbdkit(folder, image):
+    return NbdPeer("nbdkit", ["nbdkit", "--foreground", "--unix", "SOCKET", "file", image], folder)
+
+
+def make_images(folder, names, size):
+    """Files of `size` bytes with the same random contents, every block written: none is sparse, none compresses."""
+    free = shutil.disk_usage(folder).free
+    if free < (len(names) + 1) * size:
+        raise Unwell(f"{folder} has {free >> 20} MiB free, the images need {len(names) * size >> 20} MiB: "
+                     "set BENCH_FILE to a folder on a larger disk, or BENCH_SIZE_MIB")
+    images = {name: f"{folder}/{name}.img" for name in names}
+    first = images[names[0]]
+    subprocess.run(["dd", "if=/dev/urandom", f"of={first}", "bs=1M", f"count={size >> 20}", "conv=fsync", "status=none"],
+                   check=True)
+    for name in names[1:]:
+        subprocess.run(["dd", f"if={first}", f"of={images[name]}", "bs=1M", "conv=fsync", "status=none"], check=True)
+    return images

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "lib/base/clock.h"
 #include "lib/base/result.h"
@@ -33,6 +34,7 @@ struct JournalEntry {
     Medium medium;         // unless phase is none
     bool by_host = false;  // leaving: who put it out
     std::optional<protocol::LastMedium> last;
+    std::vector<protocol::LastMedium> put_out = {};  // by the host, for a wish; the latest last
     bool operator==(const JournalEntry&) const = default;
 };
 

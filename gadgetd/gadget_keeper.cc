@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -37,7 +38,8 @@ GadgetKeeper::GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, cons
             log::error("a slot's journal cannot be read; what the slot held before is not known",
                        {{"slot", slot}, {"error", entry.error().message}});
         }
-        add_slot(plan_, slot, tree.slots[static_cast<std::size_t>(slot)], entry ? *entry : JournalEntry{});
+        recorded_[slot] = entry ? *entry : JournalEntry{};
+        add_slot(plan_, slot, tree.slots[static_cast<std::size_t>(slot)], recorded_[slot]);
         hands_.emplace(slot, SlotHands{Lun(tree.lun_folder(slot), settings.mount),
                                        std::make_unique<SlotWorker>(reactor, fmt::format("slot{}", slot))});
     }
@@ -86,8 +88,14 @@ void GadgetKeeper::perform(const Record& action) {
                                                  {"epoch", action.entry.medium.epoch},
                                                  {"by_host", action.entry.by_host}});
     }
-    if (action.entry.last && action.entry.last != released_[action.slot]) {
-        const protocol::LastMedium& last = released_[action.slot] = *action.entry.last;
+    const JournalEntry before = std::exchange(recorded_[action.slot], action.entry);
+    if (action.entry.last && action.entry.last != before.last) {
+        const protocol::LastMedium& last = *action.entry.last;
+        if (action.entry.put_out == before.put_out && last.by_host && last.wish != 0) {
+            log::warning("the arbiter asks for what this host has put out before; it stays out",
+                         {{"slot", action.slot}, {"drive", last.drive}, {"epoch", last.epoch}});
+            return;
+        }
         log::write(last.outcome == protocol::Outcome::drained ? log::Level::notice : log::Level::warning, "released",
                    {{"slot", action.slot},
                     {"drive", last.drive},

@@ -50,8 +50,8 @@ private:
     SlotJournal journal_;
     DrainClient drains_;
     std::map<int, SlotHands> hands_;
+    std::map<int, JournalEntry> recorded_;
     // What the log was told last of each slot, so that it hears only of changes.
-    std::map<int, protocol::LastMedium> released_;
     std::map<int, std::string> failures_;
     std::map<int, Error> unrecorded_;  // slots whose record before an insert could not be kept
     SlotWorker surroundings_;

@@ -75,6 +75,20 @@ std::optional<Error> misfit(int id, DriveKind kind, const protocol::DesiredSlot&
     return std::nullopt;
 }
 
+bool is_for(const protocol::LastMedium& medium, const protocol::DesiredSlot& wanted) {
+    return medium.by_host && wanted.wish != 0 && medium.wish == wanted.wish && medium.drive == wanted.drive;
+}
+
+void remember_eject(SlotPlan& slot) {
+    if (!slot.last->by_host || slot.last->wish == 0) {
+        return;
+    }
+    slot.put_out.push_back(*slot.last);
+    if (slot.put_out.size() > ejects_kept) {
+        slot.put_out.erase(slot.put_out.begin());
+    }
+}
+
 class Step {
 public:
     Step(GadgetPlan& plan, Instant now) : plan_(plan), now_(now) {}
@@ -101,6 +115,7 @@ private:
     void fail(SlotPlan& slot, const Error& failure);
     void settle(SlotPlan& slot);
     bool spent(const protocol::DesiredSlot& wanted) const;
+    void tell_again(int id, SlotPlan& slot, const protocol::DesiredSlot& wanted);
     void plan_slot(int id, SlotPlan& slot);
     void plan_occupied(int id, SlotPlan& slot);
     void plan_empty(int id, SlotPlan& slot);
@@ -238,6 +253,7 @@ void Step::take(const Drained& event) {
         outcome = protocol::Outcome::drained;
     }
     slot->last = protocol::LastMedium{medium.drive, medium.epoch, outcome, slot->leaving_by_host, medium.wish};
+    remember_eject(*slot);
     slot->empty_until = slot->leaving_since + plan_.limits.least_empty;
     if (slot->medium) {
         record(event.slot, *slot, Phase::loaded, *slot->medium);
@@ -359,7 +375,7 @@ void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
 }
 
 void Step::record(int id, SlotPlan& slot, Phase phase, const Medium& medium, bool by_host) {
-    JournalEntry entry{phase, medium, by_host, slot.last};
+    JournalEntry entry{phase, medium, by_host, slot.last, slot.put_out};
     if (slot.exists && entry != slot.journal) {
         slot.journal = entry;
         actions.emplace_back(Record{id, std::move(entry)});
@@ -396,10 +412,29 @@ bool Step::spent(const protocol::DesiredSlot& wanted) const {
     }
     return std::any_of(plan_.slots.begin(), plan_.slots.end(), [&](const auto& entry) {
         const SlotPlan& slot = entry.second;
-        const bool put_out = slot.last && slot.last->by_host && slot.last->drive == wanted.drive && wanted.wish != 0 &&
-                             slot.last->wish == wanted.wish;
+        const bool put_out = (slot.last && is_for(*slot.last, wanted)) ||
+                             std::any_of(slot.put_out.begin(), slot.put_out.end(),
+                                         [&](const auto& medium) { return is_for(medium, wanted); });
         return put_out || is_it(slot.last) || is_it(slot.leaving) || is_it(slot.medium) || is_it(slot.inserting);
     });
+}
+
+// An arbiter asks for what the host put out before the last medium: it has not heard of that eject, or its store was
+// rolled back since. It would wait for the medium for ever, so `last` becomes that one again.
+void Step::tell_again(int id, SlotPlan& slot, const protocol::DesiredSlot& wanted) {
+    const protocol::LastMedium* untold = nullptr;
+    for (const auto& [other_id, other] : plan_.slots) {
+        if (other.last && is_for(*other.last, wanted)) {
+            return;
+        }
+        for (const protocol::LastMedium& medium : other.put_out) {
+            untold = is_for(medium, wanted) ? &medium : untold;
+        }
+    }
+    if (untold != nullptr) {
+        slot.last = *untold;
+        record(id, slot, Phase::none);
+    }
 }
 
 void Step::begin(SlotPlan& slot, GadgetAction action) {
@@ -473,6 +508,9 @@ void Step::plan_empty(int id, SlotPlan& slot) {
         if (slot.failure.code != 0) {
             settle(slot);
         }
+        if (slot.wanted) {
+            tell_again(id, slot, *slot.wanted);
+        }
         return;
     }
     const protocol::DesiredSlot& wanted = *slot.wanted;
@@ -510,6 +548,7 @@ void add_slot(GadgetPlan& plan, int id, DriveKind kind, JournalEntry journal) {
     SlotPlan slot;
     slot.kind = kind;
     slot.last = journal.last;
+    slot.put_out = journal.put_out;
     slot.journal = std::move(journal);
     plan.slots.insert_or_assign(id, std::move(slot));
 }

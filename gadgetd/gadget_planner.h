@@ -5,7 +5,9 @@
 //  - reported is what was read back, never what was asked;
 //  - a medium that left is drained before its release is told, and its epoch is never inserted again;
 //  - without a desired state (no arbiter since the start) nothing is put in or out;
-//  - between two media the LUN is empty: the host sees one media change.
+//  - between two media the LUN is empty: the host sees one media change;
+//  - what the host has put out does not come back for the same wish, whatever was in the slot meanwhile: an arbiter on an
+//    older copy of its store may ask for it, and is told of the eject once more.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +39,9 @@ struct PlannerLimits {
     Duration source_missing = std::chrono::seconds(3);
 };
 
+// How many of its host's ejects a slot remembers, until the machine reboots.
+inline constexpr std::size_t ejects_kept = 16;
+
 struct SlotPlan {
     bool exists = true;  // false: the arbiter lists a slot that this gadget has not
     DriveKind kind = DriveKind::disk;
@@ -52,6 +57,7 @@ struct SlotPlan {
     bool in_doubt = false;  // `leaving` may never have been in the LUN
     Instant leaving_since{};
     std::optional<protocol::LastMedium> last;
+    std::vector<protocol::LastMedium> put_out;  // by the host, for a wish; the latest last
 
     std::optional<protocol::DesiredSlot> wanted;
     std::optional<Medium> inserting;

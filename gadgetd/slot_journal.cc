@@ -21,6 +21,25 @@ using Phase = JournalEntry::Phase;
 const std::pair<Phase, const char*> phases[] = {
     {Phase::none, "none"}, {Phase::inserting, "inserting"}, {Phase::loaded, "loaded"}, {Phase::leaving, "leaving"}};
 
+protocol::LastMedium decode_last(const json& text) {
+    protocol::LastMedium medium{text.at("drive"), text.at("epoch"), Outcome::unknown, text.at("by_host"),
+                                text.value("wish", std::uint64_t{0})};
+    for (Outcome outcome : {Outcome::drained, Outcome::lost}) {
+        if (text.at("outcome") == protocol::to_string(outcome)) {
+            medium.outcome = outcome;
+        }
+    }
+    return medium;
+}
+
+json encode_last(const protocol::LastMedium& medium) {
+    return {{"drive", medium.drive},
+            {"epoch", medium.epoch},
+            {"outcome", std::string(protocol::to_string(medium.outcome))},
+            {"by_host", medium.by_host},
+            {"wish", medium.wish}};
+}
+
 JournalEntry decode(const json& text) {
     JournalEntry entry;
     const std::string phase = text.at("phase");
@@ -39,14 +58,10 @@ JournalEntry decode(const json& text) {
         entry.by_host = text.at("by_host");
     }
     if (const json& last = text.at("last"); !last.is_null()) {
-        protocol::LastMedium medium{last.at("drive"), last.at("epoch"), Outcome::unknown, last.at("by_host"),
-                                    last.value("wish", std::uint64_t{0})};
-        for (Outcome outcome : {Outcome::drained, Outcome::lost}) {
-            if (last.at("outcome") == protocol::to_string(outcome)) {
-                medium.outcome = outcome;
-            }
-        }
-        entry.last = medium;
+        entry.last = decode_last(last);
+    }
+    for (const json& medium : text.value("put_out", json::array())) {
+        entry.put_out.push_back(decode_last(medium));
     }
     return entry;
 }
@@ -66,11 +81,11 @@ json encode(const JournalEntry& entry, const std::string& boot_id) {
         text["wish"] = entry.medium.wish;
     }
     if (entry.last) {
-        text["last"] = {{"drive", entry.last->drive},
-                        {"epoch", entry.last->epoch},
-                        {"outcome", std::string(protocol::to_string(entry.last->outcome))},
-                        {"by_host", entry.last->by_host},
-                        {"wish", entry.last->wish}};
+        text["last"] = encode_last(*entry.last);
+    }
+    text["put_out"] = json::array();
+    for (const protocol::LastMedium& medium : entry.put_out) {
+        text["put_out"].push_back(encode_last(medium));
     }
     return text;
 }

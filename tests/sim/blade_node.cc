@@ -198,6 +198,12 @@ void BladeNode::report() {
 void BladeNode::feed(const GadgetEvent& event) {
     const Term term = plan_.term;
     const std::uint64_t version = plan_.version;
+    if (const auto* drained = std::get_if<Drained>(&event)) {
+        const auto& slot = plan_.slots.at(drained->slot);
+        if (slot.in_doubt && drained->answer.kind == DrainAnswer::Kind::answered && !drained->answer.opened) {
+            ledger_.taken_for_never_in({name_, slot.leaving->drive, slot.leaving->epoch});
+        }
+    }
     for (const GadgetAction& action : step(plan_, now(), event)) {
         if (!std::visit([this](const auto& one) { return perform(one); }, action)) {
             return;  // it was killed
@@ -229,8 +235,16 @@ void BladeNode::feed(const GadgetEvent& event) {
 }
 
 bool BladeNode::perform(const Record& action) {
+    if (action.entry.phase == JournalEntry::Phase::loaded && weather_.strikes(60)) {
+        kill();
+        return false;
+    }
     const auto& before = journal_[action.slot];
-    if (action.entry.last && action.entry.last != before.last) {
+    const bool told_again = action.entry.last && action.entry.last->by_host && action.entry.put_out == before.put_out;
+    if (action.entry.last && action.entry.last != before.last && told_again) {
+        weather_.trace("{}: slot {} is asked for what its host put out as {}@{}", name_, action.slot,
+                       action.entry.last->drive, action.entry.last->epoch);
+    } else if (action.entry.last && action.entry.last != before.last) {
         const protocol::LastMedium& last = *action.entry.last;
         weather_.trace("{}: slot {} released {}@{}: {}{}", name_, action.slot, last.drive, last.epoch,
                        protocol::to_string(last.outcome), last.by_host ? ", by its host" : "");
@@ -298,8 +312,7 @@ bool BladeNode::perform(const Insert& action) {
                 lun.wish = wish;
                 lun.read_only = action.read_only;
                 lun.locked = false;
-                ledger_.inserted({name_, action.drive, action.epoch}, wish, fmt::format("{}", boots_),
-                                 doubted_.contains({name_, action.drive, action.epoch}));
+                ledger_.inserted({name_, action.drive, action.epoch}, wish, fmt::format("{}", boots_));
                 if (weather_.strikes(60)) {
                     host_ejects(action.slot);
                 }

@@ -164,16 +164,15 @@ void Ledger::ejected_unseen(const Holding& what) {
 
 // Its epochs will be given once more, and blades remember the first time.
 void Ledger::store_rolled_back() {
-    put_out_.clear();
     for (const auto& [what, boot] : boots_) {
         ever_ejected_.try_emplace(what, 0);
     }
 }
 
 void Ledger::blade_forgets(const std::string& blade) {
-    for (const Holding& holding : in_lun_) {
+    for (const auto& [holding, boot] : boots_) {
         if (holding.blade == blade) {
-            open_at_death_.insert(holding);
+            opener_died_.insert(holding);
         }
     }
     std::erase_if(lost_, [&blade](const Holding& holding) { return holding.blade == blade; });
@@ -182,10 +181,11 @@ void Ledger::blade_forgets(const std::string& blade) {
             forgotten_.insert(by);
         }
     }
-    for (const auto& [what, wish] : ever_ejected_) {
-        if (what.blade == blade && !released_.contains(what)) {
-            put_out_.erase({what.blade, what.drive, wish});
-        }
+}
+
+void Ledger::taken_for_never_in(const Holding& what) {
+    if (const auto ejected = ever_ejected_.find(what); ejected != ever_ejected_.end() && opener_died_.contains(what)) {
+        put_out_.erase({what.blade, what.drive, ejected->second});
     }
 }
 
@@ -236,9 +236,8 @@ void Ledger::said_never_loaded(const Holding& whose) {
     }
 }
 
-void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string& boot, bool in_doubt) {
-    const bool nobody_knew = in_doubt && open_at_death_.contains(what);
-    if (put_out_.contains({what.blade, what.drive, wish}) && !nobody_knew) {
+void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string& boot) {
+    if (put_out_.contains({what.blade, what.drive, wish})) {
         broken("I6: {} was inserted again although the host had put out what was wished for", named(what));
     }
     if (never_loaded_.contains(what)) {

@@ -83,14 +83,17 @@ public:
     void said_never_loaded(const Holding& whose);
 
     // ---- blades
-    // `in_doubt`: a restarted gadgetd did not know whether it had been in.
-    void inserted(const Holding& what, std::uint64_t wish, const std::string& boot, bool in_doubt);
+    void inserted(const Holding& what, std::uint64_t wish, const std::string& boot);
     void left_lun(const Holding& what);
     void ejected_by_host(const Holding& what, std::uint64_t wish);
     void released(const Holding& what, protocol::Outcome outcome);
     // gadgetd died while the kernel emptied the LUN for it, or opened the file: nobody can tell any more who put it
     // out, or whether it was ever in.
     void ejected_unseen(const Holding& what);
+    // A restarted gadgetd that found the LUN empty, and of the insert only its beginning recorded, heard from drivebayfs
+    // that the file was never open. If that is not the drivebayfs that had it open, all who knew are dead: the host's
+    // eject is forgotten.
+    void taken_for_never_in(const Holding& what);
     // What hosts have put out may be forgotten.
     void store_rolled_back();
     // Its run folder is gone, and what its host did that was not told yet is forgotten.
@@ -123,7 +126,7 @@ private:
     std::set<Holding> released_;
     std::set<Holding> drained_;
     std::set<Holding> forgotten_;
-    std::set<Holding> open_at_death_;       // in a LUN when their drivebayfs died
+    std::set<Holding> opener_died_;         // the drivebayfs that had them open has died since
     std::set<Holding> lost_;                // of which a power cut took answered writes
     std::map<Holding, std::string> boots_;  // in which it was inserted
     std::set<Holding> in_lun_;

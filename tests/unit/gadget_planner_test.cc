@@ -565,6 +565,53 @@ BOOST_AUTO_TEST_CASE(what_the_host_put_out_is_put_in_again_with_another_epoch_of
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
 }
 
+// An arbiter whose store was rolled back, or that was on a copy, asks for what its host put out a medium ago: it waits for
+// that to be loaded until it hears why not.
+BOOST_AUTO_TEST_CASE(what_the_host_put_out_comes_back_after_another_medium_was_in_the_slot) {
+    for (const bool restarted : {false, true}) {
+        Blade blade;
+        blade.feed(Tick{});
+        auto wanted = want(0, "scratch", 7);
+        wanted.wish = 5;
+        blade.desire({wanted});
+        blade.luns[0].file.clear();
+        blade.pass(100ms);
+        auto other = want(0, "scratch", 8);
+        other.wish = 6;
+        blade.desire({other});
+        BOOST_REQUIRE_EQUAL(blade.slot().state, SlotState::loaded);
+        blade.desire({});
+        BOOST_REQUIRE_EQUAL(blade.slot().last.value().epoch, 8u);
+        if (restarted) {
+            blade.restart();
+        }
+        wanted.epoch = 9;
+        blade.desire({wanted});
+        blade.pass(10s);
+        BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+        BOOST_CHECK((blade.slot().last == protocol::LastMedium{"scratch", 7, Outcome::drained, true, 5}));
+        BOOST_CHECK(blade.journal[0].last == blade.slot().last);
+        wanted.epoch = 10;
+        wanted.wish = 7;
+        blade.desire({wanted});
+        BOOST_CHECK_EQUAL(blade.slot().epoch, 10u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_memory_of_a_hosts_ejects_grows_for_ever) {
+    Blade blade;
+    blade.feed(Tick{});
+    for (Epoch epoch = 1; epoch <= 2 * ejects_kept; ++epoch) {
+        auto wanted = want(0, "scratch", epoch);
+        wanted.wish = epoch;
+        blade.desire({wanted});
+        blade.luns[0].file.clear();
+        blade.pass(100ms);
+    }
+    BOOST_REQUIRE_EQUAL(blade.journal[0].put_out.size(), ejects_kept);
+    BOOST_CHECK_EQUAL(blade.journal[0].put_out.back().wish, 2 * ejects_kept);
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_is_not_ours_is_told_and_put_out_only_when_the_arbiter_speaks) {
     Blade blade;
     blade.luns[0].file = "/home/someone/holiday.iso";

@@ -75,6 +75,14 @@ bool is_overtaken(const SlotPlan& slot) {
                               slot.wanted->epoch != slot.inserting->epoch);
 }
 
+// Nor is what may have been in a host's hands over before its drain is: it may hold the host's writes.
+bool is_unreleased(const SlotPlan& slot) {
+    if (!slot.inspected) {
+        return slot.journal.phase != JournalEntry::Phase::none;
+    }
+    return slot.leaving && (slot.in_doubt || !slot.leaving->file.empty());
+}
+
 }  // namespace
 
 protocol::BladeObserved observed(const GadgetPlan& plan) {
@@ -84,7 +92,7 @@ protocol::BladeObserved observed(const GadgetPlan& plan) {
         std::count_if(plan.slots.begin(), plan.slots.end(), [](const auto& entry) { return entry.second.exists; });
     for (const auto& [id, slot] : plan.slots) {
         report.slots.push_back(describe(id, slot, static_cast<std::size_t>(existing)));
-        if (is_overtaken(slot)) {
+        if (is_overtaken(slot) || is_unreleased(slot)) {
             report.version = std::min(report.version, slot.inserting_for);
         }
     }

@@ -164,6 +164,7 @@ void Ledger::ejected_unseen(const Holding& what) {
 
 // Its epochs will be given once more, and blades remember the first time.
 void Ledger::store_rolled_back() {
+    had_.clear();
     for (const auto& [what, boot] : boots_) {
         ever_ejected_.try_emplace(what, 0);
     }
@@ -184,7 +185,11 @@ void Ledger::blade_forgets(const std::string& blade) {
 }
 
 void Ledger::taken_for_never_in(const Holding& what) {
-    if (const auto ejected = ever_ejected_.find(what); ejected != ever_ejected_.end() && opener_died_.contains(what)) {
+    if (!opener_died_.contains(what)) {
+        return;
+    }
+    had_.erase(what);
+    if (const auto ejected = ever_ejected_.find(what); ejected != ever_ejected_.end()) {
         put_out_.erase({what.blade, what.drive, ejected->second});
     }
 }
@@ -231,8 +236,9 @@ void Ledger::said_ejected_by_host(const Holding& whose) const {
 
 void Ledger::said_never_loaded(const Holding& whose) {
     never_loaded_.insert(whose);
-    if (in_lun_.contains(whose)) {
-        broken("I9: {} was ended as one that no host ever had, and its host has it", named(whose));
+    if (had_.contains(whose)) {
+        broken("I9: {} was ended as one that no host ever had, and its host has {} it", named(whose),
+               in_lun_.contains(whose) ? "now" : "had");
     }
 }
 
@@ -251,6 +257,7 @@ void Ledger::inserted(const Holding& what, std::uint64_t wish, const std::string
         broken("I11: {} was inserted in two boots", named(what));
     }
     in_lun_.insert(what);
+    had_.insert(what);
 }
 
 void Ledger::left_lun(const Holding& what) {

@@ -130,6 +130,7 @@ private:
     std::set<Holding> lost_;                // of which a power cut took answered writes
     std::map<Holding, std::string> boots_;  // in which it was inserted
     std::set<Holding> in_lun_;
+    std::set<Holding> had_;  // by a host, as far as anybody can know
     std::set<Holding> never_loaded_;
     std::map<Holding, std::uint64_t> ever_ejected_;  // for which wish; 0 where nobody could tell who did it
     std::set<std::tuple<std::string, std::string, std::uint64_t>> put_out_;  // blade, drive, wish

@@ -239,6 +239,45 @@ BOOST_AUTO_TEST_CASE(the_release_is_not_told_before_drivebayfs_has_drained) {
     BOOST_CHECK_EQUAL(blade.slot().last->outcome, Outcome::lost);
 }
 
+// The arbiter takes "empty" as an answer to the state that asks for an eject for: no host ever had it.
+BOOST_AUTO_TEST_CASE(what_a_host_had_is_told_as_never_in_while_it_is_drained) {
+    for (const bool restarted : {false, true}) {
+        Blade blade = loaded_blade();
+        blade.drain = {Kind::busy, Outcome::unknown, "a handle is open"};
+        blade.luns[0].file.clear();
+        blade.pass(100ms);
+        if (restarted) {
+            blade.restart();
+        }
+        blade.desire({want(0, "scratch", 7, Mode::write, true)});
+        BOOST_CHECK_LT(observed(blade.plan).version, blade.version);
+        blade.drain = {Kind::answered, Outcome::drained, ""};
+        blade.pass(1s);
+        BOOST_CHECK(blade.slot().last);
+        BOOST_CHECK_EQUAL(observed(blade.plan).version, blade.version);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_may_have_been_in_is_told_as_never_in_while_it_is_in_doubt) {
+    Blade blade;
+    blade.feed(Tick{});
+    blade.hold = true;
+    blade.desire({want(0, "scratch", 7)});
+    blade.act();  // the record
+    blade.restart();
+    blade.desire({want(0, "scratch", 7, Mode::write, true)});
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, 0u);  // it has not been read yet
+    blade.hold = false;
+    blade.drain = {Kind::busy, Outcome::unknown, ""};
+    blade.feed(Tick{});
+    blade.pass(100ms);
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, 0u);
+    blade.drain = {Kind::answered, Outcome::drained, "", true};
+    blade.pass(1s);
+    BOOST_CHECK((blade.slot().last == protocol::LastMedium{"scratch", 7, Outcome::drained, true}));
+    BOOST_CHECK_EQUAL(observed(blade.plan).version, blade.version);
+}
+
 BOOST_AUTO_TEST_CASE(what_is_being_drained_in_one_slot_is_not_inserted_in_another) {
     Blade blade({DriveKind::disk, DriveKind::disk});
     blade.feed(Tick{});

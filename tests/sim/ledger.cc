@@ -162,7 +162,6 @@ void Ledger::ejected_unseen(const Holding& what) {
     ever_ejected_.try_emplace(what, 0);
 }
 
-// Its epochs will be given once more, and blades remember the first time.
 void Ledger::store_rolled_back() {
     had_.clear();
     for (const auto& [what, boot] : boots_) {

@@ -91,10 +91,12 @@ public:
     // out, or whether it was ever in.
     void ejected_unseen(const Holding& what);
     // A restarted gadgetd that found the LUN empty, and of the insert only its beginning recorded, heard from drivebayfs
-    // that the file was never open. If that is not the drivebayfs that had it open, all who knew are dead: the host's
-    // eject is forgotten.
+    // that the file was never open. If that is not the drivebayfs that had it open, nobody can know better: the record
+    // and the LUN's `file` are the same as if the kernel had never got to it, and both who knew are dead. The host's eject
+    // is forgotten then, and only then.
     void taken_for_never_in(const Holding& what);
-    // What hosts have put out may be forgotten.
+    // An arbiter goes on that has not heard all that was told: its epochs are given once more, and it may not know what
+    // was in. What hosts have put out the blades remember.
     void store_rolled_back();
     // Its run folder is gone, and what its host did that was not told yet is forgotten.
     void blade_reboots(const std::string& blade);

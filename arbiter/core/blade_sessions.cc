@@ -67,7 +67,8 @@ void Step::end_former_boot(const Blade& blade) {
     actions_.audit.push_back({.event = "blade-rebooted", .blade = blade.name});
     std::vector<LeaseId> held;
     for (const auto& [id, lease] : state_.leases) {
-        if (lease.blade == blade.name && (lease.state == LeaseState::held || lease.state == LeaseState::revoking)) {
+        // Also what seems to have been granted a moment ago: in a store that was rolled back it may have been held long.
+        if (lease.blade == blade.name && is_active(lease)) {
             held.push_back(id);
         }
     }

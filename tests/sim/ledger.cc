@@ -164,6 +164,7 @@ void Ledger::ejected_unseen(const Holding& what) {
 
 void Ledger::store_rolled_back() {
     had_.clear();
+    never_loaded_.clear();
     for (const auto& [what, boot] : boots_) {
         ever_ejected_.try_emplace(what, 0);
     }

@@ -79,6 +79,20 @@ BOOST_FIXTURE_TEST_CASE(a_rebooted_blade_keeps_the_epoch_of_its_former_life, One
     BOOST_TEST(lease("d", "a").epoch == epoch + 1);
 }
 
+// A copy of the store from just after the grant: the lease was held and used since, in the boot before.
+BOOST_FIXTURE_TEST_CASE(a_rebooted_blade_gets_an_epoch_again_that_a_rolled_back_store_has_just_granted, OneWriter) {
+    state = restarted(state);
+    state.leases.at(first).state = LeaseState::granted;
+    step(Started{});
+    blades.at("a").reboot();
+    connect("a");
+    BOOST_TEST((state.leases.at(first).state == LeaseState::fencing));
+    connect_data_path();
+    settle();
+    BOOST_TEST(is_loaded("d", "a"));
+    BOOST_TEST(lease("d", "a").epoch == epoch + 1);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_rebooted_blade_passes_those_who_wait, OneWriter) {
     add_blade("b");
     present("d", "b", Mode::write);

@@ -1,6 +1,8 @@
 // The management module's own use of a drive: a lease of @local, granted or refused at once, never queued.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
 #include "lib/base/names.h"
@@ -18,6 +20,10 @@ void Step::handle(const LocalAcquired& acquired) {
             own = &lease;
         }
     }
+    // One that this store does not remember, being fenced.
+    const bool own_stray = std::any_of(state_.strays.begin(), state_.strays.end(), [&](const auto& entry) {
+        return entry.first.drive == request.drive && entry.first.blade == blade;
+    });
     Lease wish;
     wish.drive = request.drive;
     wish.blade = blade;
@@ -34,6 +40,8 @@ void Step::handle(const LocalAcquired& acquired) {
         answer.error =
             fmt::format("drive {} is open for {} on the management module already, or is just being closed there",
                         request.drive, own->mode == Mode::read ? "reading" : "writing");
+    } else if (own_stray) {
+        answer.error = fmt::format("drive {} is just being closed on the management module", request.drive);
     } else if (const std::string hindered = hindrance(state_, request.drive); !hindered.empty()) {
         answer.error = hindered;
     } else if (const auto holders = behind(state_, wish);

@@ -382,6 +382,23 @@ BOOST_FIXTURE_TEST_CASE(a_local_lease_is_lost_with_a_link_that_comes_back, World
     BOOST_TEST(acquire(*this, Mode::write).epoch == answer.epoch);
 }
 
+// Its grant went with a store that was rolled back; it is fenced first.
+BOOST_FIXTURE_TEST_CASE(a_local_use_gets_in_beside_one_that_the_store_does_not_remember, World) {
+    add_drive("d");
+    const auto before = acquire(*this, Mode::write);
+    step(DataPathLeft{});
+    state.leases.clear();
+    step(DataPathArrived{data_path.hello()});
+    const auto beside = acquire(*this, Mode::write);
+    BOOST_TEST(!beside.granted);
+    BOOST_TEST(beside.error.find("being closed") != std::string::npos);
+    data_path.local.clear();
+    settle();
+    const auto after = acquire(*this, Mode::write);
+    BOOST_TEST(after.granted);
+    BOOST_TEST(after.epoch == before.epoch + 1);
+}
+
 BOOST_FIXTURE_TEST_CASE(force_does_not_reach_local_tools, World) {
     add_drive("d");
     add_blade("a");

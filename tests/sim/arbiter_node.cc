@@ -157,8 +157,9 @@ void ArbiterNode::witness(const Actions& actions) {
             check_turn(lease);
         } else if (entry.event == "ejected-by-host") {
             ledger_.said_ejected_by_host(whose);
-        } else if (entry.event == "fencing" && entry.detail.ends_with("no host ever had it") && leads()) {
-            // (What another one says after the data path has left it binds nobody.)
+        } else if (entry.event == "fencing" && entry.detail.ends_with("no host ever had it") &&
+                   links_.leads(data_path_link_)) {
+            // (What one says that the data path has left for another binds nobody; it may be between two links.)
             ledger_.said_never_loaded(whose);
         } else if (entry.event == "fencing" && entry.detail.starts_with("expired")) {
             check_waited_for(whose);

@@ -401,8 +401,8 @@ void DataPathNode::take(const protocol::LocalAnswer& answer) {
     commit(std::move(next));
     if (alive()) {
         local_.insert({admission.drive, admission.epoch});
-        if (weather_.strikes(200)) {
-            after(weather_.between(1ms, 300ms), [this] { kill(); });
+        if (weather_.strikes(500)) {
+            after(weather_.between(1ms, 150ms), [this] { kill(); });
         }
         write_locally();
     }

@@ -6,8 +6,8 @@
 //  - a medium that left is drained before its release is told, and its epoch is never inserted again;
 //  - without a desired state (no arbiter since the start) nothing is put in or out;
 //  - between two media the LUN is empty: the host sees one media change;
-//  - what the host has put out does not come back for the same wish, whatever was in the slot meanwhile: an arbiter on an
-//    older copy of its store may ask for it, and is told of the eject once more.
+//  - what the host has put out does not come back for the same wish, whatever was in the slot meanwhile: an arbiter
+//    on an older copy of its store may ask for it, and is told of the eject once more.
 #pragma once
 
 #include <cstdint>

@@ -67,7 +67,7 @@ void Step::end_former_boot(const Blade& blade) {
     actions_.audit.push_back({.event = "blade-rebooted", .blade = blade.name});
     std::vector<LeaseId> held;
     for (const auto& [id, lease] : state_.leases) {
-        // Also what seems to have been granted a moment ago: in a store that was rolled back it may have been held long.
+        // Also what seems to have just been granted: where the store was rolled back, it may have been held for long.
         if (lease.blade == blade.name && is_active(lease)) {
             held.push_back(id);
         }

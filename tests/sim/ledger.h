@@ -90,10 +90,10 @@ public:
     // gadgetd died while the kernel emptied the LUN for it, or opened the file: nobody can tell any more who put it
     // out, or whether it was ever in.
     void ejected_unseen(const Holding& what);
-    // A restarted gadgetd that found the LUN empty, and of the insert only its beginning recorded, heard from drivebayfs
-    // that the file was never open. If that is not the drivebayfs that had it open, nobody can know better: the record
-    // and the LUN's `file` are the same as if the kernel had never got to it, and both who knew are dead. The host's eject
-    // is forgotten then, and only then.
+    // A restarted gadgetd that found the LUN empty, and of the insert only its beginning recorded, heard from
+    // drivebayfs that the file was never open. If that is not the drivebayfs that had it open, nobody can know better:
+    // the record and the LUN's `file` are the same as if the kernel had never got to it, and both who knew are dead.
+    // The host's eject is forgotten then, and only then.
     void taken_for_never_in(const Holding& what);
     // An arbiter goes on that has not heard all that was told: its epochs are given once more, and it may not know what
     // was in. What hosts have put out the blades remember.

@@ -604,8 +604,8 @@ BOOST_AUTO_TEST_CASE(what_the_host_put_out_is_put_in_again_with_another_epoch_of
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
 }
 
-// An arbiter whose store was rolled back, or that was on a copy, asks for what its host put out a medium ago: it waits for
-// that to be loaded until it hears why not.
+// An arbiter whose store was rolled back, or that was on a copy, asks for what its host put out a medium ago: it waits
+// for that to be loaded until it hears why not.
 BOOST_AUTO_TEST_CASE(what_the_host_put_out_comes_back_after_another_medium_was_in_the_slot) {
     for (const bool restarted : {false, true}) {
         Blade blade;

@@ -162,10 +162,11 @@ void Step::handle(const DataPathReported& report) {
                 desired_changed(lease.blade);
                 audit("held", lease);
             }
-        } else if (observed.version == state_.table_version && out_of_order(state_, lease.drive).empty()) {
-            lease.unadmitted_since = lease.unadmitted_since.value_or(now_);
-        } else {
+        } else if (!out_of_order(state_, lease.drive).empty()) {
             lease.unadmitted_since.reset();
+        } else if (observed.version == state_.table_version) {
+            // What an older table led to neither begins this nor ends it: tables may change faster than the patience.
+            lease.unadmitted_since = lease.unadmitted_since.value_or(now_);
         }
     }
     for (const auto& fenced : observed.fenced) {

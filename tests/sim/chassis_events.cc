@@ -178,6 +178,14 @@ void Chassis::operate() {
             request.request = fmt::format("request {}", ++requests_);
             arbiter.ask(request);
             asked_.push_back(request);
+            if (weather_.chance(15)) {  // thought better of: what was granted is taken back before any host had it
+                scheduler_.after(weather_.between(1ms, 30ms), [this, drive, blade] {
+                    arbiter::Withdraw withdrawal;
+                    withdrawal.drive = drive;
+                    withdrawal.blades = {blade};
+                    arbiters_[leader()]->ask(withdrawal);
+                });
+            }
             break;
         }
         case 6: {

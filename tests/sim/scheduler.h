@@ -5,14 +5,21 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <vector>
 
 #include "lib/base/clock.h"
 
 namespace drivebay::sim {
 
+struct NoEnd : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 class Scheduler {
 public:
+    // A storm takes some 9,000.
+    static constexpr std::uint64_t most_steps = 300'000;
     using Action = std::function<void()>;
 
     Instant now() const { return now_; }
@@ -29,7 +36,9 @@ public:
             Entry entry = std::move(queue_.back());
             queue_.pop_back();
             now_ = entry.when;
-            ++steps_;
+            if (++steps_ > most_steps) {
+                throw NoEnd("so many steps within one storm: somebody does the same again and again without a pause");
+            }
             entry.action();
         }
         now_ = std::max(now_, end);

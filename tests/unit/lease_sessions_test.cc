@@ -425,4 +425,25 @@ BOOST_FIXTURE_TEST_CASE(take_waits_for_local_tools_for_ever, World) {
     BOOST_TEST(state.leases.at(taker).outcome.find("management module") != std::string::npos);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_late_report_keeps_what_is_never_admitted_alive, World) {
+    connect_data_path();
+    add_drive("d");
+    add_blade("a");
+    present("d", "a");
+    const Epoch epoch = lease("d", "a").epoch;
+    const auto late = data_path.observed();
+    // It has seen that epoch end, under an arbiter whose store is gone.
+    data_path.admitted.clear();
+    data_path.floors["d"] = epoch;
+    data_path.apply(data_path_table(state));
+    step(DataPathReported{data_path.observed()});
+    auto older = late;
+    older.version = state.table_version - 1;
+    older.admitted.clear();
+    step(DataPathReported{older});
+    pass(state.timing.admit_patience + std::chrono::seconds(2));
+    settle();
+    BOOST_TEST(lease("d", "a").epoch > epoch);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,5 @@
-"""What is measured, side by side: each serves an image of its own on the same disk, as a file or as an NBD export.
+"""What is measured, side by side: each serves an image of its own on the same disk, as a file or as an NBD export; raw is
+drivebay's image without drivebay.
 
 `where` is what the load program is given: a path or an NBD URI. `program` is the process whose CPU counts; None for the
 raw file, which costs nobody but the kernel.

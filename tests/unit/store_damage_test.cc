@@ -82,7 +82,7 @@ struct FullStore : World {
         const auto loaded = (*store)->load();
         BOOST_TEST_REQUIRE(loaded.ok(), what);
         const auto findings = check_stored_state(*loaded);
-        BOOST_TEST_REQUIRE(findings.empty(), findings.front() << ": " << what);
+        BOOST_TEST_REQUIRE(findings.empty(), (findings.empty() ? "" : findings.front()) << ": " << what);
         return true;
     }
 

@@ -51,6 +51,7 @@ fusefs_SOURCES += \
 	fusefs/blade/management_exports.cc \
 	fusefs/fuse_front/fuse_attributes.cc \
 	fusefs/fuse_front/fuse_call.cc \
+	fusefs/fuse_front/fuse_channel.cc \
 	fusefs/fuse_front/fuse_directory.cc \
 	fusefs/fuse_front/fuse_lookup.cc \
 	fusefs/fuse_front/fuse_mount.cc \

@@ -12,9 +12,20 @@ namespace drivebay {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr std::size_t most_reaped = 128;
+
+}  // namespace
+
 AioQueue::AioQueue(EventLoop& loop, int depth, io_context_t context, UniqueFd completed)
-    : loop_(loop), depth_(depth), context_(context), completed_(std::move(completed)), events_(128) {
-    loop_.add(completed_.get(), EPOLLIN, [this](std::uint32_t) { reap(); });
+    : loop_(loop), depth_(depth), context_(context), completed_(std::move(completed)) {
+    events_.reserve(most_reaped);
+    // It only wakes the loop: what has completed is found by poll().
+    loop_.add(completed_.get(), EPOLLIN, [this](std::uint32_t) {
+        std::uint64_t count = 0;
+        [[maybe_unused]] const ssize_t got = read(completed_.get(), &count, sizeof count);
+    });
 }
 
 Result<std::unique_ptr<AioQueue>> AioQueue::create(EventLoop& loop, int depth) {
@@ -33,6 +44,7 @@ Result<std::unique_ptr<AioQueue>> AioQueue::create(EventLoop& loop, int depth) {
 
 AioQueue::~AioQueue() {
     loop_.cancel(retry_);
+    loop_.stop_polling(*this);
     loop_.remove(completed_.get());
     io_destroy(context_);
 }
@@ -63,6 +75,7 @@ void AioQueue::flush() {
         if (accepted > 0) {
             taken += static_cast<std::size_t>(accepted);
             in_flight_ += accepted;
+            loop_.start_polling(*this);
         } else if (accepted == -EAGAIN || accepted == -EINTR || accepted == 0) {
             // The next completion tries again; with nothing in flight only time can.
             if (in_flight_ == 0 && retry_ == 0) {
@@ -84,27 +97,29 @@ void AioQueue::flush() {
     }
 }
 
-void AioQueue::reap() {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t got = read(completed_.get(), &count, sizeof count);
-    while (true) {
+bool AioQueue::poll() {
+    if (next_event_ == events_.size()) {
+        events_.resize(most_reaped);
         timespec no_time{};
-        const int reaped = io_getevents(context_, 0, static_cast<long>(events_.size()), events_.data(), &no_time);
-        if (reaped <= 0) {
-            break;
+        // libaio looks at the ring first: with nothing in there this is no system call.
+        const int reaped = io_getevents(context_, 0, static_cast<long>(most_reaped), events_.data(), &no_time);
+        events_.resize(static_cast<std::size_t>(std::max(reaped, 0)));
+        next_event_ = 0;
+        in_flight_ -= static_cast<int>(events_.size());
+        if (events_.empty()) {
+            return false;
         }
-        in_flight_ -= reaped;
-        for (int i = 0; i < reaped; ++i) {
-            auto* const operation = static_cast<AioOperation*>(events_[static_cast<std::size_t>(i)].data);
-            operation->done(*operation, static_cast<long>(events_[static_cast<std::size_t>(i)].res));
-        }
-        if (reaped < static_cast<int>(events_.size())) {
-            break;
+        if (!waiting_.empty()) {
+            schedule_flush();
         }
     }
-    if (!waiting_.empty()) {
-        schedule_flush();
+    const io_event event = events_[next_event_++];
+    if (in_flight_ == 0 && next_event_ == events_.size()) {
+        loop_.stop_polling(*this);
     }
+    auto* const operation = static_cast<AioOperation*>(event.data);
+    operation->done(*operation, static_cast<long>(event.res));
+    return true;
 }
 
 }  // namespace drivebay

@@ -1,6 +1,7 @@
-// One Linux AIO context: submissions are gathered and go to the kernel in one io_submit(2) at the end of the round;
-// completions come by eventfd. A drive has one of its own, so that the requests of a stuck one take no other's places.
-// Loop thread only.
+// One Linux AIO context: what is submitted in a round goes to the kernel in one io_submit(2) at its end. Completions are
+// handed out one a round, so that what is asked next is at the drive before the others are answered: answering all of a
+// batch first leaves the drive idle meanwhile. A drive has a context of its own, so that the requests of a stuck one
+// take no other's places. Loop thread only.
 #pragma once
 
 #include <libaio.h>
@@ -24,12 +25,12 @@ struct AioOperation {
     void* context = nullptr;
 };
 
-class AioQueue {
+class AioQueue final : private Poller {
 public:
     // At most `depth` requests are at the kernel at a time. EAGAIN: it has no more of them to give (fs.aio-max-nr).
     static Result<std::unique_ptr<AioQueue>> create(EventLoop& loop, int depth = 256);
     // Waits in the kernel for what is still in flight; no `done` is called any more.
-    ~AioQueue();
+    ~AioQueue() override;
     AioQueue(const AioQueue&) = delete;
     AioQueue& operator=(const AioQueue&) = delete;
 
@@ -39,14 +40,15 @@ private:
     AioQueue(EventLoop& loop, int depth, io_context_t context, UniqueFd completed);
     void flush();
     void schedule_flush();
-    void reap();
+    bool poll() override;
 
     EventLoop& loop_;
     const int depth_;
     const io_context_t context_;
     const UniqueFd completed_;
     std::vector<iocb*> waiting_;
-    std::vector<io_event> events_;
+    std::vector<io_event> events_;  // reaped
+    std::size_t next_event_ = 0;    // the first that was not handed out
     int in_flight_ = 0;
     bool flush_scheduled_ = false;
     EventLoop::TimerId retry_ = 0;

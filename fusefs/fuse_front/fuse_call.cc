@@ -11,7 +11,8 @@ namespace drivebay {
 struct stat fuse_attributes(const FuseNode& node) {
     struct stat attributes {};
     attributes.st_ino = node.number;
-    attributes.st_mtim = attributes.st_atim = attributes.st_ctim = node.changed;
+    const std::int64_t changed = *node.changed;
+    attributes.st_mtim = attributes.st_atim = attributes.st_ctim = {changed / 1'000'000'000, changed % 1'000'000'000};
     if (node.kind == FuseNode::Kind::file) {
         attributes.st_mode = S_IFREG | (node.info.admission.mode == Mode::write ? 0644 : 0444);
         attributes.st_nlink = 1;
@@ -62,11 +63,6 @@ void FuseCall::entry(FuseNode& node) const {
 
 void FuseCall::data(std::span<const std::byte> bytes) const {
     fuse_reply_buf(request_, reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    answered();
-}
-
-void FuseCall::written(std::size_t bytes) const {
-    fuse_reply_write(request_, bytes);
     answered();
 }
 

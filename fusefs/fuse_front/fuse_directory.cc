@@ -13,7 +13,7 @@ constexpr std::uint64_t unknown_number = 0xffffffff;
 void open_listing(const FuseCall& call, const fuse_file_info& info, FuseListing listing) {
     FuseFront& front = call.front();
     listing.entries.insert(listing.entries.begin(), {{".", true}, {"..", true}});
-    const std::uint64_t number = ++front.last_handle;
+    const std::uint64_t number = ++front.last_listing;
     front.listings.emplace(number, std::move(listing));
     call.opened_folder(info, number);
 }

@@ -1,4 +1,4 @@
-// What the operations of the FUSE front share. Loop thread only.
+// What the operations that libfuse decodes share. Home loop only.
 #pragma once
 
 #include "fusefs/fuse_front/fuse_api.h"
@@ -10,19 +10,12 @@
 #include <string>
 #include <unordered_map>
 
-#include "fusefs/engine/aligned_buffer.h"
 #include "fusefs/engine/view.h"
+#include "fusefs/fuse_front/fuse_handles.h"
 #include "fusefs/fuse_front/fuse_tree.h"
 #include "fusefs/loop/event_loop.h"
 
 namespace drivebay {
-
-// An open file: one view, hence one epoch, whatever becomes of the name.
-struct FuseHandle {
-    std::shared_ptr<View> view;
-    std::uint64_t node = 0;
-    bool writable = false;
-};
 
 // An open folder: its entries as they were at opendir, so that readdir's offsets stay true.
 struct FuseListing {
@@ -39,13 +32,12 @@ struct FuseFront {
     Catalogue& catalogue;
     FuseTree tree;
     bool parallel_direct_writes = false;  // the kernel knows FOPEN_PARALLEL_DIRECT_WRITES
-    BufferPool buffers;
-    // The buffer that holds the request now being decoded. An operation may keep it (moving it out) for its data.
-    AlignedBuffer received;
-    std::unordered_map<std::uint64_t, FuseHandle> handles;
+    FuseHandles handles;
     std::unordered_map<std::uint64_t, FuseListing> listings;
-    std::uint64_t last_handle = 0;
+    std::uint64_t last_listing = 0;
     std::uint64_t unanswered = 0;
+    // The descriptor that delivered a request, by the request's number, until its answer.
+    std::unordered_map<std::uint64_t, int> delivered_by;
     std::function<void()> on_init;
     std::function<void()> on_all_answered;  // set by a session that ends
 };
@@ -62,7 +54,6 @@ public:
     void attributes(const FuseNode& node) const;
     void entry(FuseNode& node) const;
     void data(std::span<const std::byte> bytes) const;
-    void written(std::size_t bytes) const;
     void extended_attribute(const std::string& value, std::size_t room) const;
     void statistics() const;
     // The handle is taken back if the kernel no longer wants it.
@@ -90,7 +81,6 @@ void fuse_lookup_operations(fuse_lowlevel_ops& operations);
 void fuse_attribute_operations(fuse_lowlevel_ops& operations);
 void fuse_xattr_operations(fuse_lowlevel_ops& operations);
 void fuse_open_operations(fuse_lowlevel_ops& operations);
-void fuse_read_write_operations(fuse_lowlevel_ops& operations);
 void fuse_directory_operations(fuse_lowlevel_ops& operations);
 
 // Closes the handle, as the kernel's RELEASE does.

@@ -27,13 +27,11 @@ void open_file(fuse_req_t request, fuse_ino_t number, fuse_file_info* info) {
                                     }
                                     found->info = (*view)->info();
                                     front.tree.opened(*found);
-                                    const std::uint64_t handle = ++front.last_handle;
-                                    front.handles.emplace(handle, FuseHandle{std::move(*view), number, writable});
-                                    call.opened_file(handle);
+                                    call.opened_file(front.handles.add(
+                                        {std::move(*view), found->changed, number, writable}));
                                 });
 }
 
-// What is still under way keeps the view; the last of both to go closes it.
 void release_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
     const FuseCall call(request);
     fuse_drop_handle(call.front(), info->fh);
@@ -43,9 +41,8 @@ void release_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 }  // namespace
 
 void fuse_drop_handle(FuseFront& front, std::uint64_t handle) {
-    // Moved out first: the end of a view may call back into the front.
-    if (auto dropped = front.handles.extract(handle)) {
-        front.tree.closed(dropped.mapped().node);
+    if (const std::unique_ptr<FuseHandle> dropped = front.handles.take(handle)) {
+        front.tree.closed(dropped->node);
     }
 }
 

@@ -1,12 +1,12 @@
 #include "fusefs/fuse_front/fuse_session.h"
 
-#include <sys/epoll.h>
-#include <unistd.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
 
+#include "fusefs/fuse_front/fuse_channel.h"
 #include "fusefs/fuse_front/fuse_front.h"
 #include "fusefs/fuse_front/fuse_mount.h"
 #include "lib/base/log.h"
@@ -15,17 +15,9 @@ namespace drivebay {
 
 namespace {
 
-constexpr unsigned largest_request = 1 << 20;
-// What libfuse 3.14 reads at once (lib/fuse_lowlevel.c, FUSE_MAX_MAX_PAGES and FUSE_BUFFER_HEADER_SIZE).
-constexpr std::size_t pages_at_once = 256;
-constexpr std::size_t header_room = 4096;
-// A write's data follow struct fuse_in_header and struct fuse_write_in (include/uapi/linux/fuse.h): received from here
-// before a page, the data begin on the page, and go to an O_DIRECT drive as they are.
-constexpr std::size_t write_header = 40 + 40;
 // The first minor version of the protocol with FOPEN_PARALLEL_DIRECT_WRITES; older kernels do not look at the bit.
 constexpr unsigned parallel_writes_since = 38;
 constexpr unsigned parallel_requests = 256;
-constexpr int requests_a_round = 32;
 
 struct SessionDestroyer {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
@@ -33,7 +25,7 @@ struct SessionDestroyer {
 
 void on_init(void* user_data, fuse_conn_info* connection) {
     FuseFront& front = *static_cast<FuseFront*>(user_data);
-    connection->max_write = largest_request;
+    connection->max_write = FuseChannel::largest_request;
     connection->max_readahead = 0;
     connection->max_background = parallel_requests;
     connection->congestion_threshold = parallel_requests * 3 / 4;
@@ -53,10 +45,28 @@ fuse_lowlevel_ops all_operations() {
     fuse_attribute_operations(operations);
     fuse_xattr_operations(operations);
     fuse_open_operations(operations);
-    fuse_read_write_operations(operations);
     fuse_directory_operations(operations);
     return operations;
 }
+
+// How libfuse sends an answer: to the descriptor that delivered the request.
+ssize_t send_answer(int device, iovec* parts, int count, void* user_data) {
+    FuseFront& front = *static_cast<FuseFront*>(user_data);
+    const auto& header = *static_cast<const fuse_out_header*>(parts[0].iov_base);
+    if (const auto found = front.delivered_by.find(header.unique); found != front.delivered_by.end()) {
+        device = found->second;
+        front.delivered_by.erase(found);
+    }
+    return writev(device, parts, count);
+}
+
+// libfuse receives nothing by itself.
+ssize_t receive_nothing(int, void*, std::size_t, void*) {
+    errno = EAGAIN;
+    return -1;
+}
+
+bool wants_answer(std::uint32_t opcode) { return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET; }
 
 }  // namespace
 
@@ -67,11 +77,13 @@ struct FuseSession::Impl {
     EventLoop& loop;
     const FuseSettings settings;
     FuseFront front;
-    std::unique_ptr<fuse_session, SessionDestroyer> session;
-    int device = -1;   // the session's
+    FuseChannel::Shared shared{front.handles,
+                               [this](FuseChannel& from, std::span<const std::byte> message) { serve(from, message); },
+                               [this] { unmounted(); }};
+    std::unique_ptr<fuse_session, SessionDestroyer> session;  // owns the mounted descriptor
+    std::unique_ptr<FuseChannel> channel;
     std::string path;  // of the mount point, whatever folder the program works in by now
     bool mounted = false;
-    bool watched = false;
     std::function<void()> ended;
 
     Status start() {
@@ -85,54 +97,39 @@ struct FuseSession::Impl {
         std::array<char*, 1> words = {const_cast<char*>("drivebayfs")};
         fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(words.size()), words.data());
         static const fuse_lowlevel_ops operations = all_operations();
+        static const fuse_custom_io answers{send_answer, receive_nothing, nullptr, nullptr};
         session.reset(fuse_session_new(&arguments, &operations, sizeof operations, &front));
         fuse_opt_free_args(&arguments);
-        device = mount->device.get();
-        // libfuse takes over a descriptor that is mounted already by this name (libfuse 3.3, "mount point /dev/fd/N").
-        if (!session || fuse_session_mount(session.get(), ("/dev/fd/" + std::to_string(device)).c_str()) != 0) {
-            (void)fuse_detach(path);
-            mounted = false;
+        const int device = mount->device.get();
+        if (!session || fuse_session_custom_io(session.get(), &answers, device) != 0) {
+            detach();
             return Error{EIO, "libfuse cannot begin a session on " + settings.mount_point};
         }
         (void)mount->device.release();
-        loop.add(device, EPOLLIN, [this](std::uint32_t) { serve(); });
-        watched = true;
+        channel = FuseChannel::create(loop, device, shared);
+        if (!channel) {
+            detach();
+            return Error{ENOMEM, "no memory to serve " + settings.mount_point};
+        }
+        channel->start();
         return success();
     }
 
-    // Reads and runs what the kernel has for us, up to a bound, so that completions get their turn.
-    void serve() {
-        for (int i = 0; i < requests_a_round && watched; ++i) {
-            const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-            if (!front.received) {
-                front.received = front.buffers.take(page + pages_at_once * page + header_room);
-                if (!front.received) {
-                    return log::error("no memory for a request of the kernel");
-                }
-            }
-            fuse_buf buffer{};
-            buffer.mem = front.received.data() + page - write_header;
-            const int got = fuse_session_receive_buf(session.get(), &buffer);
-            if (got == -EAGAIN || got == -EINTR) {
-                return;
-            }
-            if (got > 0) {
-                fuse_session_process_buf(session.get(), &buffer);
-            }
-            if (fuse_session_exited(session.get()) || got <= 0) {
-                mounted = false;
-                unwatch();
-                if (ended) {
-                    std::exchange(ended, {})();
-                }
-                return;
-            }
+    void serve(FuseChannel& from, std::span<const std::byte> message) {
+        const auto& header = *reinterpret_cast<const fuse_in_header*>(message.data());
+        if (wants_answer(header.opcode)) {
+            front.delivered_by[header.unique] = from.device();
         }
+        fuse_buf buffer{};
+        buffer.mem = const_cast<std::byte*>(message.data());
+        buffer.size = message.size();
+        fuse_session_process_buf(session.get(), &buffer);
     }
 
-    void unwatch() {
-        if (std::exchange(watched, false)) {
-            loop.remove(device);
+    void unmounted() {
+        mounted = false;
+        if (ended) {
+            std::exchange(ended, {})();
         }
     }
 
@@ -144,8 +141,20 @@ struct FuseSession::Impl {
         }
     }
 
+    // Once what libfuse decodes and what the channel serves by itself is answered.
+    void when_all_answered(std::function<void()> then) {
+        const auto channel_idle = [this, then = std::move(then)] {
+            if (front.unanswered == 0) {
+                return then();
+            }
+            front.on_all_answered = then;
+        };
+        channel ? channel->stop(channel_idle) : channel_idle();
+    }
+
     // Handles go last: their views end the data path's interest.
     void finish() {
+        channel.reset();
         front.handles.clear();
         front.listings.clear();
         session.reset();
@@ -156,7 +165,6 @@ FuseSession::FuseSession(EventLoop& loop, Catalogue& catalogue, FuseSettings set
     : impl_(std::make_unique<Impl>(loop, catalogue, std::move(settings))) {}
 
 FuseSession::~FuseSession() {
-    impl_->unwatch();
     impl_->detach();
     impl_->finish();
 }
@@ -169,19 +177,14 @@ Status FuseSession::start(std::function<void()> ready, std::function<void()> end
 
 void FuseSession::stop(std::function<void()> stopped) {
     impl_->ended = {};
-    impl_->unwatch();
     impl_->detach();
-    auto end = [this, stopped = std::move(stopped)] {
+    impl_->when_all_answered([this, stopped = std::move(stopped)] {
         // Never from inside an answer: libfuse still holds the session's lock there.
         impl_->loop.post([this, stopped] {
             impl_->finish();
             stopped();
         });
-    };
-    if (impl_->front.unanswered == 0) {
-        return end();
-    }
-    impl_->front.on_all_answered = std::move(end);
+    });
 }
 
 }  // namespace drivebay

@@ -1,8 +1,18 @@
 #include "fusefs/fuse_front/fuse_tree.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace drivebay {
+
+namespace {
+
+std::shared_ptr<FuseChanged> changed_now() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::make_shared<FuseChanged>(std::chrono::nanoseconds(now).count());
+}
+
+}  // namespace
 
 FuseTree::FuseTree(Layout layout) : layout_(layout) {
     nodes_[root].number = root;
@@ -11,10 +21,8 @@ FuseTree::FuseTree(Layout layout) : layout_(layout) {
         nodes_[blades_folder].kind = FuseNode::Kind::blades;
         nodes_[drives_folder].number = drives_folder;
     }
-    std::timespec now{};
-    std::timespec_get(&now, TIME_UTC);
     for (auto& [number, node] : nodes_) {
-        node.changed = now;
+        node.changed = changed_now();
     }
 }
 
@@ -28,7 +36,7 @@ FuseNode& FuseTree::make(FuseNode::Kind kind, const std::string& blade) {
     node.number = last_number_;
     node.kind = kind;
     node.blade = blade;
-    std::timespec_get(&node.changed, TIME_UTC);
+    node.changed = changed_now();
     return node;
 }
 

@@ -4,13 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <ctime>
 #include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <unordered_map>
 
 #include "fusefs/engine/view.h"
+#include "fusefs/fuse_front/fuse_handles.h"
 #include "lib/protocol/types.h"
 
 namespace drivebay {
@@ -23,7 +24,7 @@ struct FuseNode {
     std::string blade;        // of a folder or a file; empty in Catalogue::Folder::drives
     DriveReference name;      // of a file: what Catalogue is asked for
     ViewInfo info;            // of a file: as last heard
-    std::timespec changed{};  // of a file: the last write through this mount
+    std::shared_ptr<FuseChanged> changed;  // never null; of a folder: when it was first seen
     std::uint64_t lookups = 0;
     std::uint64_t handles = 0;
 };

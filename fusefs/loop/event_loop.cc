@@ -5,6 +5,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -22,6 +23,9 @@
 namespace drivebay {
 
 namespace {
+
+// How many rounds of polling go by before descriptors and timers have their turn.
+constexpr int rounds_a_look = 8;
 
 struct Watch {
     int fd = -1;
@@ -47,6 +51,8 @@ struct EventLoop::Impl {
     std::unordered_map<int, std::unique_ptr<Watch>> watches;
     // What was removed in this round: epoll may already have handed out events for it, and its callback may be running.
     std::vector<std::unique_ptr<Watch>> graveyard;
+
+    std::vector<Poller*> pollers;  // null: stopped in this round
 
     std::map<std::pair<Instant, TimerId>, std::function<void()>> timers;
     std::unordered_map<TimerId, Instant> timer_times;
@@ -94,6 +100,18 @@ struct EventLoop::Impl {
             when.it_value.tv_nsec = nanoseconds % 1'000'000'000;
         }
         timerfd_settime(clock.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+    }
+
+    bool poll() {
+        bool busy = false;
+        // By index: polling may start pollers.
+        for (std::size_t i = 0; i < pollers.size(); ++i) {
+            if (pollers[i] != nullptr && pollers[i]->poll()) {
+                busy = true;
+            }
+        }
+        std::erase(pollers, nullptr);
+        return busy;
     }
 
     void run_timers() {
@@ -175,6 +193,16 @@ void EventLoop::remove(int fd) {
     impl_->watches.erase(found);
 }
 
+void EventLoop::start_polling(Poller& poller) {
+    if (std::find(impl_->pollers.begin(), impl_->pollers.end(), &poller) == impl_->pollers.end()) {
+        impl_->pollers.push_back(&poller);
+    }
+}
+
+void EventLoop::stop_polling(Poller& poller) {
+    std::replace(impl_->pollers.begin(), impl_->pollers.end(), &poller, static_cast<Poller*>(nullptr));
+}
+
 EventLoop::TimerId EventLoop::call_at(Instant when, std::function<void()> callback) {
     const TimerId id = ++impl_->last_timer;
     impl_->timers.emplace(std::pair(when, id), std::move(callback));
@@ -216,11 +244,17 @@ void EventLoop::stop() {
 void EventLoop::run() {
     impl_->thread = std::this_thread::get_id();
     std::array<epoll_event, 128> events;
+    int rounds = 0;
     while (!impl_->stopping) {
         impl_->run_round_end();
         impl_->graveyard.clear();
+        const bool busy = impl_->poll();
+        if (busy && ++rounds < rounds_a_look) {
+            continue;
+        }
+        rounds = 0;
         impl_->arm();
-        const int timeout = impl_->round_end.empty() ? -1 : 0;
+        const int timeout = busy || !impl_->round_end.empty() ? 0 : -1;
         const int count = epoll_wait(impl_->epoll.get(), events.data(), static_cast<int>(events.size()), timeout);
         bool due = false;
         for (int i = 0; i < count; ++i) {

@@ -10,6 +10,15 @@
 
 namespace drivebay {
 
+// Something that is asked for work in every round while it expects some, so that a busy loop need not go to epoll for
+// each piece. It does one small piece a time: many of them in turns is what keeps a drive and its clients both busy.
+class Poller {
+public:
+    virtual ~Poller() = default;
+    // True: it did something, and is to be asked again before the loop sleeps.
+    virtual bool poll() = 0;
+};
+
 class EventLoop {
 public:
     using FdCallback = std::function<void(std::uint32_t epoll_events)>;
@@ -25,6 +34,11 @@ public:
     void add(int fd, std::uint32_t epoll_events, FdCallback callback);
     void modify(int fd, std::uint32_t epoll_events);
     void remove(int fd);
+
+    // From start_polling() to stop_polling(), which both may be called again and from inside poll(). A poller watches a
+    // descriptor, too: the loop sleeps once none of them found anything.
+    void start_polling(Poller& poller);
+    void stop_polling(Poller& poller);
 
     TimerId call_at(Instant when, std::function<void()> callback);
     TimerId call_after(Duration delay, std::function<void()> callback);

@@ -1,0 +1,19 @@
+// What a FuseChannel keeps of a request that it serves itself; for its own files.
+#pragma once
+
+#include "fusefs/fuse_front/fuse_channel.h"
+
+namespace drivebay {
+
+// Kept for the next one.
+struct FuseChannel::Io {
+    FuseChannel* channel = nullptr;
+    std::uint64_t unique = 0;
+    const FuseHandle* handle = nullptr;
+    AlignedBuffer buffer;
+    IoRequest request;
+    std::uint64_t zeroes_left = 0;  // fallocate: of what is still to be sent
+    Io* next_free = nullptr;
+};
+
+}  // namespace drivebay

@@ -10,7 +10,9 @@ fusefs_SOURCES := \
 	fusefs/engine/aio_queue.cc \
 	fusefs/engine/aligned_buffer.cc \
 	fusefs/engine/blocking_io.cc \
+	fusefs/engine/cached_drive.cc \
 	fusefs/engine/drive_probe.cc \
+	fusefs/engine/local_drive.cc \
 	fusefs/engine/management_catalogue.cc \
 	fusefs/engine/medium_identity.cc \
 	fusefs/engine/open_drive.cc \

@@ -38,6 +38,8 @@ Status check_blade(const std::string& name) {
     return name.empty() ? success() : check_name("blade", name);
 }
 
+Status check_drive(const std::string& name) { return check_name("drive", name); }
+
 // Options that mount(8) and fstab(5) know and that are theirs to act upon, or that change nothing for files which are
 // never executed, never cached and have no devices.
 constexpr std::array generic_options = {
@@ -100,6 +102,14 @@ config::Schema FusefsSettings::schema() {
         "repeat unanswered writes to a remote drive's server after a lost connection, instead of failing the "
         "drive: only where that server completes the I/O of a lost connection before it takes another "
         "(management)");
+    schema.texts(
+        "drives.page_cache", &page_cache,
+        "names of local drives whose data go through the page cache; by themselves read-only files and optical drives "
+        "do (management)",
+        check_drive);
+    schema.texts("drives.direct", &direct,
+                 "names of local drives whose data go past the page cache; by themselves all others do (management)",
+                 check_drive);
     schema.text("blade", &blade, "this blade's name (blade)", check_blade);
     schema.text(
         "management", &management,
@@ -113,6 +123,12 @@ Status FusefsSettings::check() const {
         return Error{EINVAL,
                      "role is \"blade\", but no name is given: set blade = \"NAME\" to the name that the management "
                      "module knows this blade by (drivebay blade add NAME)"};
+    }
+    for (const std::string& drive : direct) {
+        if (std::find(page_cache.begin(), page_cache.end(), drive) != page_cache.end()) {
+            return Error{EINVAL, fmt::format("the drive {} is in drives.page_cache and in drives.direct: take it out of one",
+                                             log::quoted(drive))};
+        }
     }
     return is_blade() ? check_name("blade", blade) : success();
 }

@@ -24,6 +24,8 @@ struct FusefsSettings {
     std::string nbd_unix;
     std::int64_t nbd_connections = 1024;
     bool trust_reconnect = false;
+    std::vector<std::string> page_cache;  // drives
+    std::vector<std::string> direct;      // drives
     // blade
     std::string blade;
     std::string management;

@@ -5,14 +5,6 @@
 
 namespace drivebay {
 
-// A request on its way through the gate: what the drive sees, and whose it is. Kept for the next one.
-struct AdmittedView::Passage {
-    IoRequest inner;
-    IoRequest* outer = nullptr;
-    AdmittedView* view = nullptr;
-    Passage* next_free = nullptr;
-};
-
 AdmittedView::AdmittedView(EventLoop& loop, Drive& drive, ViewInfo info)
     : loop_(loop), drive_(drive), info_(std::move(info)) {}
 
@@ -34,31 +26,16 @@ void AdmittedView::submit(IoRequest& request) {
     if (!gate_.enter()) {
         return refuse(request, ESHUTDOWN);
     }
-    if (free_passages_ == nullptr) {
-        passages_.push_back(std::make_unique<Passage>());
-        passages_.back()->view = this;
-        free_passages_ = passages_.back().get();
-    }
-    Passage& passage = *std::exchange(free_passages_, free_passages_->next_free);
-    passage.outer = &request;
-    IoRequest& inner = passage.inner;
-    inner.operation = request.operation;
-    inner.fua = request.fua;
-    inner.may_trim = request.may_trim;
-    inner.offset = request.offset;
-    inner.length = request.length;
-    inner.data = request.data;
-    inner.context = &passage;
-    inner.done = [](IoRequest& done, int error) {
-        Passage& passed = *static_cast<Passage*>(done.context);
-        passed.view->complete(passed, error);
-    };
-    drive_.submit(inner);
+    request.asker_done = request.done;
+    request.asker_context = request.context;
+    request.context = this;
+    request.done = [](IoRequest& passed, int error) { static_cast<AdmittedView*>(passed.context)->complete(passed, error); };
+    drive_.submit(request);
 }
 
-void AdmittedView::complete(Passage& passage, int error) {
-    IoRequest& request = *std::exchange(passage.outer, nullptr);
-    passage.next_free = std::exchange(free_passages_, &passage);
+void AdmittedView::complete(IoRequest& request, int error) {
+    request.done = request.asker_done;
+    request.context = request.asker_context;
     if (error == 0) {
         if (request.operation == IoOperation::read) {
             ++reads_;

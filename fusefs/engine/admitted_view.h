@@ -45,17 +45,13 @@ public:
     void when_unused(std::function<void()> callback);
 
 private:
-    struct Passage;
-
-    void complete(Passage& passage, int error);
+    void complete(IoRequest& request, int error);
     void refuse(IoRequest& request, int error);
 
     EventLoop& loop_;
     Drive& drive_;
     const ViewInfo info_;
     Gate gate_;
-    std::vector<std::unique_ptr<Passage>> passages_;  // all there are
-    Passage* free_passages_ = nullptr;
     std::map<std::uint64_t, std::function<void()>> end_callbacks_;
     std::uint64_t last_callback_ = 0;
     std::uint64_t handles_ = 0;

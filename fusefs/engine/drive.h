@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "lib/base/fd.h"
 #include "lib/base/result.h"
 #include "lib/protocol/types.h"
 
@@ -22,10 +24,17 @@ struct IoRequest {
     std::uint64_t offset = 0;
     std::uint32_t length = 0;
     std::byte* data = nullptr;  // read, write: `length` bytes; aligned buffers (AlignedBuffer) avoid a copy
+    // read: the asker can also take the bytes from a file in the page cache, at the same offset. If `lent` is set when it
+    // is done, they are there and not in `data`.
+    bool may_lend = false;
+    std::shared_ptr<const UniqueFd> lent;
 
     // Called once, on the loop's thread, never from inside submit(). `error` is 0 or an errno.
     void (*done)(IoRequest& request, int error) = nullptr;
     void* context = nullptr;  // the submitter's own
+    // While the request is behind a view's gate: what `done` and `context` were, and will be again.
+    void (*asker_done)(IoRequest& request, int error) = nullptr;
+    void* asker_context = nullptr;
 
     IoRequest* next = nullptr;  // for the queue it currently stands in
 };

@@ -31,6 +31,7 @@ struct ProbeJob : std::enable_shared_from_this<ProbeJob> {
         // For reading first: an image that turns out to be a CD-ROM is never opened for writing.
         write_asked = !wish.read_only;
         wish.read_only = true;
+        wish.cache = CachePolicy::direct;
         open([self = shared_from_this()] { self->look(); });
     }
 

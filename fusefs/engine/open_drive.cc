@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/major.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -13,6 +14,8 @@
 #include <string_view>
 #include <thread>
 
+#include "fusefs/engine/aio_drive.h"
+#include "fusefs/engine/cached_drive.h"
 #include "fusefs/engine/medium_identity.h"
 #include "fusefs/nbd_client/nbd_drive.h"
 #include "lib/base/log.h"
@@ -52,14 +55,13 @@ Error open_error(int code, const OpenWish& wish, bool is_block_device) {
     }
 }
 
-// Opens O_DIRECT where that is known; `direct` tells.
+// Opens O_DIRECT where `direct` asks for it and that is known; `direct` tells.
 Result<UniqueFd> open_descriptor(const OpenWish& wish, bool is_block_device, bool& direct) {
     int flags = (wish.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_LARGEFILE;
     if (is_block_device && !wish.shared) {
         flags |= O_EXCL;
     }
     const Instant deadline = BootClock::now() + wish.lock_patience;
-    direct = true;
     while (true) {
         UniqueFd fd(open(wish.source.c_str(), flags | (direct ? O_DIRECT : 0)));
         if (fd) {
@@ -73,6 +75,15 @@ Result<UniqueFd> open_descriptor(const OpenWish& wish, bool is_block_device, boo
             return open_error(errno, wish, is_block_device);
         }
     }
+}
+
+bool is_optical(dev_t device) { return major(device) == SCSI_CDROM_MAJOR; }
+
+bool goes_direct(const OpenWish& wish, const struct stat& facts) {
+    if (wish.cache == CachePolicy::automatic) {
+        return !(wish.read_only && (S_ISREG(facts.st_mode) || is_optical(facts.st_rdev)));
+    }
+    return wish.cache == CachePolicy::direct;
 }
 
 Status lock_file(int fd, const OpenWish& wish) {
@@ -170,6 +181,8 @@ Result<OpenedFile> open_file(const OpenWish& wish) {
     OpenedFile opened;
     opened.path = source;
     opened.is_block_device = is_block_device;
+    opened.direct = goes_direct(wish, facts);
+    const bool direct_wanted = opened.direct;
     Result<UniqueFd> fd = open_descriptor(wish, is_block_device, opened.direct);
     if (!fd) {
         return fd.error();
@@ -214,7 +227,7 @@ Result<OpenedFile> open_file(const OpenWish& wish) {
             opened.direct = false;
         }
     }
-    if (!opened.direct) {
+    if (direct_wanted && !opened.direct) {
         log::notice("no O_DIRECT here: the drive goes through the page cache", {{"source", source}});
     }
     opened.geometry.size = size;
@@ -239,6 +252,9 @@ void open_drive(AioResources resources, const OpenWish& wish,
         [resources, callback = std::move(callback)](Result<OpenedFile> opened) {
             if (!opened) {
                 return callback(opened.error());
+            }
+            if (!opened->direct) {
+                return callback(std::unique_ptr<Drive>(std::make_unique<CachedDrive>(resources, std::move(*opened))));
             }
             Result<std::unique_ptr<AioQueue>> queue = AioQueue::create(resources.loop);
             if (!queue) {

@@ -5,16 +5,21 @@
 #include <memory>
 #include <string>
 
-#include "fusefs/engine/aio_drive.h"
+#include "fusefs/engine/local_drive.h"
 #include "fusefs/engine/drive.h"
 #include "fusefs/engine/write_intent.h"
 #include "lib/base/result.h"
 
 namespace drivebay {
 
+// Where a local drive's data go. By itself: what nobody writes (read-only files, optical drives) through the page cache,
+// because many blades read it; everything else past it, because what is answered is then the drive's own business.
+enum class CachePolicy { automatic, direct, page_cache };
+
 struct OpenWish {
     std::string source;
     bool read_only = false;
+    CachePolicy cache = CachePolicy::automatic;
     // The source is open in this process already, under the same name: no lock is taken, the other one's holds.
     bool shared = false;
     bool trust_reconnect = false;   // URIs: repeat unanswered writes on a server that has no reconnect barrier

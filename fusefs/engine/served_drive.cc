@@ -89,6 +89,7 @@ void ServedDrive::begin_open() {
             OpenWish wish;
             wish.source = opened_as_.source;
             wish.read_only = opened_as_.read_only || opened_as_.kind == DriveKind::cdrom;
+            wish.cache = context_.cache_policies.contains(name_) ? context_.cache_policies.at(name_) : CachePolicy::automatic;
             wish.trust_reconnect = context_.trust_reconnect;
             wish.mark_writes = [this, generation = opened_as_.generation](bool set, std::function<void(bool)> done) {
                 context_.mark_writes(name_, generation, set, std::move(done));

@@ -70,6 +70,7 @@ private:
     void answer(Work& work, WireError error);
     void schedule_send();
     void send();
+    ssize_t send_lent(const Work& work);
     bool output_pending() const { return !text_.empty() || first_answer_ != nullptr; }
     void watch();
     void drain(const std::string& why);

@@ -17,7 +17,7 @@ struct NbdConnection::Work {
     std::size_t held = 0;
     std::array<std::byte, chunk_header_size + 8> reply;
     std::size_t reply_size = 0;
-    std::size_t reply_data = 0;  // bytes of the buffer that follow
+    std::size_t reply_data = 0;  // bytes that follow: of the buffer, or of `io.lent`
     Work* next = nullptr;
 };
 

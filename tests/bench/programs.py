@@ -116,7 +116,7 @@ class Arbiter(Program):
 class DataPath(Program):
     """The management module's drivebayfs, mounted, connected to an arbiter."""
 
-    def __init__(self, build, folder, arbiter, nbd_port):
+    def __init__(self, build, folder, arbiter, nbd_port, settings=""):
         self.mount = os.path.join(folder, "mount")
         os.makedirs(self.mount, exist_ok=True)
         self.arbiter = arbiter
@@ -124,7 +124,7 @@ class DataPath(Program):
         with open(config, "w") as file:
             file.write(f'role = "management";\nstate_dir = "{folder}/state";\nsocket = "{folder}/fusefs.sock";\n'
                        f'arbiter = "{arbiter.socket}";\n'
-                       f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; }};\n')
+                       f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; }};\n{settings}')
         super().__init__("drivebayfs", [f"{build}/drivebayfs", "drivebay", self.mount, "--foreground", "-o",
                                         f"config={config}"], folder)
         wait_until(lambda: arbiter.ask("GET", "/v1/status")["data_path"]["online"],
@@ -136,6 +136,6 @@ class DataPath(Program):
             file.write(random.Random(size).randbytes(size))
         self.add_drive(name, image)
 
-    def add_drive(self, name, image):
-        self.arbiter.ask("POST", "/v1/drives", {"name": name, "source": image})
+    def add_drive(self, name, image, read_only=False):
+        self.arbiter.ask("POST", "/v1/drives", {"name": name, "source": image, "read_only": read_only})
         wait_until(lambda: self.arbiter.ask("GET", f"/v1/drives/{name}")["state"] == "ready", f"{name} is ready")

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fusefs/engine/aio_drive.h"
+#include "fusefs/engine/cached_drive.h"
 #include "fusefs/engine/open_drive.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -38,11 +39,12 @@ struct Bench {
     void open(const std::string& path, bool direct = true) {
         OpenWish wish;
         wish.source = path;
+        wish.cache = direct ? CachePolicy::direct : CachePolicy::page_cache;
         Result<OpenedFile> opened = open_file(wish);
         BOOST_REQUIRE(opened.ok());
         if (!direct) {
-            fcntl(opened->fd.get(), F_SETFL, 0);
-            opened->direct = false;
+            drive = std::make_unique<CachedDrive>(resources(), std::move(*opened));
+            return;
         }
         Result<std::unique_ptr<AioQueue>> queue = AioQueue::create(loop, 32);  // fewer than some test's requests
         BOOST_REQUIRE(queue.ok());
@@ -298,6 +300,58 @@ BOOST_AUTO_TEST_CASE(a_file_in_use_is_opened_or_a_predecessors_lock_is_not_waite
     BOOST_REQUIRE(reader.ok());
     BOOST_TEST(refusal(quick(path, true)) == "opened");
     BOOST_TEST(refusal(quick(path)).find("is locked by") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(what_many_read_goes_past_the_page_cache_or_what_is_written_through_it) {
+    Bench bench;
+    const std::string path = bench.image(1 << 20);
+    const auto goes_direct = [&](bool read_only, CachePolicy cache) {
+        OpenWish wish = quick(path, read_only);
+        wish.cache = cache;
+        const Result<OpenedFile> opened = open_file(wish);
+        BOOST_REQUIRE(opened.ok());
+        return opened->direct && (fcntl(opened->fd.get(), F_GETFL) & O_DIRECT) != 0;
+    };
+    BOOST_TEST(goes_direct(false, CachePolicy::automatic));
+    BOOST_TEST(!goes_direct(true, CachePolicy::automatic));
+    BOOST_TEST(!goes_direct(false, CachePolicy::page_cache));
+    BOOST_TEST(goes_direct(true, CachePolicy::direct));
+}
+
+// Only what nobody can change may be sent later than it was answered.
+BOOST_AUTO_TEST_CASE(a_drive_lends_what_is_not_there_or_what_may_change) {
+    Bench bench;
+    constexpr std::size_t size = 1 << 20;
+    const std::string path = bench.image(size);
+    std::vector<std::byte> memory(256 << 10);
+    const auto lent = [&](std::uint64_t offset, std::uint32_t length) {
+        IoRequest request;
+        request.offset = offset;
+        request.length = length;
+        request.data = memory.data();
+        request.may_lend = true;
+        BOOST_TEST(bench.perform(request) == 0);
+        return request.lent;
+    };
+    OpenWish wish = quick(path, true);
+    Result<OpenedFile> opened = open_file(wish);
+    BOOST_REQUIRE(opened.ok());
+    BOOST_REQUIRE(posix_fadvise(opened->fd.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
+    bench.drive = std::make_unique<CachedDrive>(bench.resources(), std::move(*opened));
+    BOOST_TEST(!lent(0, size / 4));  // read into memory, and into the cache
+    const std::shared_ptr<const UniqueFd> file = lent(1000, size / 8);
+    BOOST_REQUIRE(file);
+    BOOST_TEST(!lent(0, 4096));
+    bench.close();
+    char byte = 0;
+    BOOST_TEST(pread(file->get(), &byte, 1, 1000) == 1, "the lent file is closed with the drive");
+    OpenWish writer = quick(path);
+    BOOST_TEST(open_file(writer).ok(), "what is lent holds the closed drive's lock");
+
+    bench.open(path, false);
+    BOOST_TEST(bench.perform(IoOperation::write, 0, 64 << 10, memory.data()) == 0);
+    BOOST_TEST(!lent(0, 64 << 10));
+    bench.close();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

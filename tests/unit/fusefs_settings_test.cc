@@ -67,6 +67,15 @@ BOOST_AUTO_TEST_CASE(a_nameless_blade_starts) {
     BOOST_TEST(settings.check().ok());
 }
 
+BOOST_AUTO_TEST_CASE(a_drive_is_both_in_the_page_cache_and_past_it) {
+    FusefsSettings settings;
+    settings.page_cache = {"a", "b"};
+    settings.direct = {"c"};
+    BOOST_TEST(settings.check().ok());
+    settings.direct.push_back("b");
+    BOOST_TEST(!settings.check().ok());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

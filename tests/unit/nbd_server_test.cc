@@ -1,14 +1,18 @@
 #define BOOST_TEST_DYN_LINK
+#include <fcntl.h>
 #include <libnbd.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <future>
+#include <random>
 #include <thread>
 
 #include "fusefs/engine/admitted_view.h"
@@ -39,6 +43,8 @@ public:
     void close(std::function<void()> closed) override { loop_.at_round_end(std::move(closed)); }
     std::string failure() const override { return ""; }
 
+    // Reads are answered with `file` instead of bytes, every second one.
+    void lend(std::shared_ptr<const UniqueFd> file) { lent_ = std::move(file); }
     void hold() { held_ = true; }
     void release() {
         held_ = false;
@@ -56,7 +62,13 @@ private:
             bytes_ -= request.data == nullptr ? 0 : request.length;
             std::byte* const place = memory_.data() + request.offset;
             switch (request.operation) {
-                case IoOperation::read: std::memcpy(request.data, place, request.length); break;
+                case IoOperation::read:
+                    if (lent_ && request.may_lend && ++reads_ % 2 == 0) {
+                        request.lent = lent_;
+                    } else {
+                        std::memcpy(request.data, place, request.length);
+                    }
+                    break;
                 case IoOperation::write: std::memcpy(place, request.data, request.length); break;
                 case IoOperation::write_zeroes: std::memset(place, 0, request.length); break;
                 default: break;
@@ -68,6 +80,8 @@ private:
     std::vector<std::byte> memory_;
     std::deque<IoRequest*> in_flight_;
     bool held_ = false;
+    std::shared_ptr<const UniqueFd> lent_;
+    unsigned reads_ = 0;
     std::size_t bytes_ = 0;
     std::size_t most_bytes_ = 0;
     std::size_t submitted_ = 0;
@@ -293,6 +307,33 @@ BOOST_AUTO_TEST_CASE(what_a_client_writes_is_not_what_it_reads) {
         BOOST_REQUIRE(nbd_pread(nbd.get(), read.data(), 512, 0, 0) == 0);
         BOOST_TEST(nbd_shutdown(nbd.get(), 0) == 0);
     }
+}
+
+// Bytes from a buffer and bytes from a file in turns, more than any socket holds at once.
+BOOST_AUTO_TEST_CASE(lent_bytes_come_torn_or_in_the_wrong_place) {
+    Bench bench;
+    const Client nbd = connected(bench, "blade01/x");
+    std::vector<char> written(24 << 20);
+    std::minstd_rand random(11);
+    std::generate(written.begin(), written.end(), [&] { return static_cast<char>(random()); });
+    const std::string path = bench.folder.path() + "/lent";
+    std::ofstream(path, std::ios::binary).write(written.data(), static_cast<std::streamsize>(written.size()));
+    BOOST_REQUIRE(nbd_pwrite(nbd.get(), written.data(), written.size(), 0, 0) == 0);
+    bench.on_loop([&] { bench.drive.lend(std::make_shared<const UniqueFd>(open(path.c_str(), O_RDONLY | O_CLOEXEC))); });
+    std::vector<char> read(written.size());
+    std::size_t answered = 0;
+    std::size_t asked = 0;
+    const auto count = [](void* data, int* error) {
+        *static_cast<std::size_t*>(data) += *error == 0 ? 1 : 0;
+        return 1;
+    };
+    for (std::size_t at = 0; at < read.size(); ++asked) {
+        const std::size_t length = std::min<std::size_t>(read.size() - at, 1 + random() % (700 << 10));
+        BOOST_REQUIRE(nbd_aio_pread(nbd.get(), read.data() + at, length, at, {count, &answered, nullptr}, 0) > 0);
+        at += length;
+    }
+    BOOST_TEST(turn_until(nbd.get(), [&] { return answered == asked; }));
+    BOOST_TEST((read == written));
 }
 
 BOOST_AUTO_TEST_CASE(a_write_without_a_write_lease_lands) {

@@ -87,16 +87,21 @@ def print_ratios(results):
 
 def place(build, folder, size):
     """Every server, and {name: Server} as the figures name them."""
-    images = servers.make_images(folder, ["drivebay", "qemu-storage-daemon", "qemu-nbd", "nbdkit"], size)
-    drivebay = servers.Drivebay(build, folder, images["drivebay"])
+    images = servers.make_images(folder, ["drivebay", "drivebay-cached", "qemu-storage-daemon", "qemu-nbd", "nbdkit"], size)
+    # What is only read is one image for all; so is what is read from the page cache.
+    shared = images["nbdkit"]
+    drivebay = servers.Drivebay(build, folder, images["drivebay"], images["drivebay-cached"], shared)
     qemu_fuse = servers.QemuFuse(f"{folder}/qsd", images["qemu-storage-daemon"])
     qemu_nbd = servers.qemu_nbd(f"{folder}/nbd", images["qemu-nbd"])
+    qemu_nbd_cached = servers.qemu_nbd_cached(f"{folder}/nbd", shared)
     nbdkit = servers.nbdkit(f"{folder}/nbd", images["nbdkit"])
     # Raw is the very file that drivebay serves: where on the disk a file lies can matter more than who reads it.
     placed = {"raw": servers.Server(images["drivebay"], None), "drivebay file": drivebay.file,
-              "drivebay export": drivebay.export, "qemu-storage-daemon": qemu_fuse.file, "qemu-nbd": qemu_nbd.export,
-              "nbdkit": nbdkit.export}
-    return [drivebay, qemu_fuse, qemu_nbd, nbdkit], placed
+              "drivebay export": drivebay.export,
+              "drivebay cached export": drivebay.cached_export, "drivebay read-only export": drivebay.read_only_export,
+              "qemu-storage-daemon": qemu_fuse.file, "qemu-nbd": qemu_nbd.export,
+              "qemu-nbd cached": qemu_nbd_cached.export, "nbdkit": nbdkit.export}
+    return [drivebay, qemu_fuse, qemu_nbd, qemu_nbd_cached, nbdkit], placed
 
 
 def main():

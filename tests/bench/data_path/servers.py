@@ -27,19 +27,31 @@ class Server:
 
 
 class Drivebay:
-    """The whole management module: arbiter, drivebayfs, one drive presented to one blade."""
+    """The whole management module: arbiter, drivebayfs, and three drives presented to one blade: one past the page cache,
+    one through it, and a read-only one, which goes through it by itself."""
 
-    def __init__(self, build, folder, image):
+    def __init__(self, build, folder, image, cached_image, read_only_image):
         self.arbiter = Arbiter(build, f"{folder}/arbiter", 14740, 10000)
-        self.data_path = DataPath(build, f"{folder}/drivebayfs", self.arbiter, 14809)
+        self.data_path = DataPath(build, f"{folder}/drivebayfs", self.arbiter, 14809,
+                                  'drives: { page_cache = [ "cached" ]; };\n')
         self.arbiter.ask("POST", "/v1/blades", {"name": BLADE})
-        self.data_path.add_drive("bench", image)
+        self.present("direct", image, 0, "write")
+        self.present("cached", cached_image, 1, "write")
+        self.present("shared", read_only_image, 2, "read")
+        self.file = Server(self.path("direct"), self.data_path)
+        self.export, self.cached_export, self.read_only_export = map(self.export_of, ("direct", "cached", "shared"))
+
+    def path(self, drive):
+        return f"{self.data_path.mount}/blades/{BLADE}/{drive}"
+
+    def export_of(self, drive):
+        return Server(f"nbd+unix:///{BLADE}/{drive}?socket={self.data_path.folder}/nbd.sock", self.data_path)
+
+    def present(self, drive, image, slot, access):
+        self.data_path.add_drive(drive, image, read_only=access == "read")
         self.arbiter.ask("POST", "/v1/presentations",
-                         {"drive": "bench", "blades": [BLADE], "slot": 0, "access": "write", "policy": "queue"})
-        file = f"{self.data_path.mount}/blades/{BLADE}/bench"
-        wait_until(lambda: os.path.exists(file), f"{file} is there")
-        self.file = Server(file, self.data_path)
-        self.export = Server(f"nbd+unix:///{BLADE}/bench?socket={self.data_path.folder}/nbd.sock", self.data_path)
+                         {"drive": drive, "blades": [BLADE], "slot": slot, "access": access, "policy": "queue"})
+        wait_until(lambda: os.path.exists(self.path(drive)), f"{self.path(drive)} is there")
 
     def end(self):
         self.data_path.end()
@@ -79,6 +91,13 @@ class NbdPeer:
 def qemu_nbd(folder, image):
     return NbdPeer("qemu-nbd", ["qemu-nbd", "--format=raw", "--cache=none", "--aio=native", "--shared=0", "--persistent",
                                 "--socket=SOCKET", image], folder)
+
+
+def qemu_nbd_cached(folder, image):
+    # No locking: its own locks and those of the others that read the same image exclude each other.
+    options = f"driver=raw,file.driver=file,file.filename={image},file.locking=off,file.aio=threads"
+    return NbdPeer("qemu-nbd-cached", ["qemu-nbd", "--image-opts", "--cache=writeback", "--read-only", "--shared=0",
+                                       "--persistent", "--socket=SOCKET", options], folder)
 
 
 def nbdkit(folder, image):

@@ -62,12 +62,7 @@ Status Drivebayfs::start_management() {
     DataPathSettings settings;
     settings.state_dir = settings_.state_dir;
     settings.trust_reconnect = settings_.trust_reconnect;
-    for (const std::string& drive : settings_.page_cache) {
-        settings.cache_policies[drive] = CachePolicy::page_cache;
-    }
-    for (const std::string& drive : settings_.direct) {
-        settings.cache_policies[drive] = CachePolicy::direct;
-    }
+    settings.policies = settings_.drive_policies();
     settings.nbd_connections = static_cast<std::size_t>(settings_.nbd_connections);
     std::vector<std::string> listeners = settings_.nbd_listen;
     if (!settings_.nbd_unix.empty()) {

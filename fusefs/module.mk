@@ -11,7 +11,10 @@ fusefs_SOURCES := \
 	fusefs/engine/aligned_buffer.cc \
 	fusefs/engine/blocking_io.cc \
 	fusefs/engine/cached_drive.cc \
+	fusefs/engine/drive_policies.cc \
 	fusefs/engine/drive_probe.cc \
+	fusefs/engine/drive_scheduler.cc \
+	fusefs/engine/fair_queue.cc \
 	fusefs/engine/local_drive.cc \
 	fusefs/engine/management_catalogue.cc \
 	fusefs/engine/medium_identity.cc \
@@ -39,6 +42,7 @@ fusefs_TESTS := \
 	tests/unit/data_path_test.cc \
 	tests/unit/drive_probe_test.cc \
 	tests/unit/event_loop_test.cc \
+	tests/unit/fair_queue_test.cc \
 	tests/unit/gate_test.cc \
 	tests/unit/instance_barrier_test.cc \
 	tests/unit/medium_identity_test.cc \

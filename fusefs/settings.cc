@@ -40,6 +40,11 @@ Status check_blade(const std::string& name) {
 
 Status check_drive(const std::string& name) { return check_name("drive", name); }
 
+Status check_limit(const std::string& text) {
+    const auto limit = parse_rate_limit(text);
+    return limit ? success() : Status(limit.error());
+}
+
 // Options that mount(8) and fstab(5) know and that are theirs to act upon, or that change nothing for files which are
 // never executed, never cached and have no devices.
 constexpr std::array generic_options = {
@@ -110,6 +115,12 @@ config::Schema FusefsSettings::schema() {
     schema.texts("drives.direct", &direct,
                  "names of local drives whose data go past the page cache; by themselves all others do (management)",
                  check_drive);
+    schema.integer("drives.queue_depth", &queue_depth, {1, 256}, "",
+                   "requests at one drive at a time; what is more waits, and its blades take turns (management)");
+    schema.texts("drives.limits", &limits,
+                 "\"BLADE/DRIVE NUMBER\": at most so many bytes a second, with K, M or G; * for each; the first that fits "
+                 "counts (management)",
+                 check_limit);
     schema.text("blade", &blade, "this blade's name (blade)", check_blade);
     schema.text(
         "management", &management,
@@ -131,6 +142,21 @@ Status FusefsSettings::check() const {
         }
     }
     return is_blade() ? check_name("blade", blade) : success();
+}
+
+DrivePolicies FusefsSettings::drive_policies() const {
+    DrivePolicies policies;
+    for (const std::string& drive : page_cache) {
+        policies.cache[drive] = CachePolicy::page_cache;
+    }
+    for (const std::string& drive : direct) {
+        policies.cache[drive] = CachePolicy::direct;
+    }
+    policies.queue_depth = static_cast<std::size_t>(queue_depth);
+    for (const std::string& text : limits) {
+        policies.limits.push_back(*parse_rate_limit(text));
+    }
+    return policies;
 }
 
 Result<MountRequest> take_mount_options(std::vector<std::string>& arguments) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fusefs/engine/drive_policies.h"
 #include "lib/base/result.h"
 #include "lib/config/schema.h"
 #include "lib/rpc/endpoint.h"
@@ -26,6 +27,8 @@ struct FusefsSettings {
     bool trust_reconnect = false;
     std::vector<std::string> page_cache;  // drives
     std::vector<std::string> direct;      // drives
+    std::int64_t queue_depth = 128;
+    std::vector<std::string> limits;
     // blade
     std::string blade;
     std::string management;
@@ -34,6 +37,8 @@ struct FusefsSettings {
     bool is_blade() const { return role == "blade"; }
     // What one key alone cannot show.
     Status check() const;
+    // Of what check() has passed.
+    DrivePolicies drive_policies() const;
 };
 
 // `drivebayfs SOURCE MOUNTPOINT [-o OPTION[,OPTION…]]`, as mount(8) calls it for an fstab line of type fuse.drivebayfs.

@@ -89,7 +89,7 @@ Status DataPath::Impl::start() {
     ServedDrives::Settings served;
     served.boot_id = boot_id;
     served.trust_reconnect = settings.trust_reconnect;
-    served.cache_policies = settings.cache_policies;
+    served.policies = settings.policies;
     served.changed = [this] { report_if_changed(); };
     served.fenced = [this](const protocol::Fenced& fenced) {
         reactor.post([this, fenced] { keeper->fenced(fenced); });

@@ -17,7 +17,7 @@
 
 #include "fusefs/control/drain_service.h"
 #include "fusefs/engine/view.h"
-#include "fusefs/engine/open_drive.h"
+#include "fusefs/engine/drive_policies.h"
 #include "fusefs/loop/event_loop.h"
 #include "lib/base/result.h"
 #include "lib/rpc/endpoint.h"
@@ -31,7 +31,7 @@ struct DataPathSettings {
     std::vector<rpc::Endpoint> nbd_listeners;  // TCP addresses and Unix sockets
     std::size_t nbd_connections = 1024;        // at most so many at once
     bool trust_reconnect = false;              // of remote drives: repeat unanswered writes on a stranger's server
-    std::map<std::string, CachePolicy> cache_policies;  // by local drive; one without: automatic
+    DrivePolicies policies;
 };
 
 class DataPath {

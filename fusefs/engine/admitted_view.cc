@@ -5,8 +5,9 @@
 
 namespace drivebay {
 
-AdmittedView::AdmittedView(EventLoop& loop, Drive& drive, ViewInfo info)
-    : loop_(loop), drive_(drive), info_(std::move(info)) {}
+AdmittedView::AdmittedView(EventLoop& loop, Drive& drive, DriveScheduler& scheduler, ViewInfo info,
+                           std::uint64_t bytes_per_second)
+    : loop_(loop), drive_(drive), scheduler_(scheduler), place_(bytes_per_second), info_(std::move(info)) {}
 
 AdmittedView::~AdmittedView() = default;
 
@@ -23,19 +24,34 @@ void AdmittedView::submit(IoRequest& request) {
         (request.offset > info_.geometry.size || request.length > info_.geometry.size - request.offset)) {
         return refuse(request, EINVAL);
     }
-    if (!gate_.enter()) {
+    if (gate_.closed()) {
         return refuse(request, ESHUTDOWN);
     }
     request.asker_done = request.done;
     request.asker_context = request.context;
     request.context = this;
+    scheduler_.submit(place_, request);
+}
+
+// A closed gate has cleared the place: but for that, this is where a late request would be caught.
+void AdmittedView::go(IoRequest& request) {
+    if (!gate_.enter()) {
+        scheduler_.finished(request);
+        give_back(request);
+        return refuse(request, ESHUTDOWN);
+    }
     request.done = [](IoRequest& passed, int error) { static_cast<AdmittedView*>(passed.context)->complete(passed, error); };
     drive_.submit(request);
 }
 
-void AdmittedView::complete(IoRequest& request, int error) {
+void AdmittedView::give_back(IoRequest& request) {
     request.done = request.asker_done;
     request.context = request.asker_context;
+}
+
+void AdmittedView::complete(IoRequest& request, int error) {
+    scheduler_.finished(request);
+    give_back(request);
     if (error == 0) {
         if (request.operation == IoOperation::read) {
             ++reads_;
@@ -60,6 +76,11 @@ void AdmittedView::forget(std::uint64_t callback_id) { end_callbacks_.erase(call
 void AdmittedView::end(std::function<void()> drained) {
     if (gate_.closed()) {
         return;
+    }
+    for (IoRequest* waiting = scheduler_.clear(place_); waiting != nullptr;) {
+        IoRequest& request = *std::exchange(waiting, waiting->next);
+        give_back(request);
+        refuse(request, ESHUTDOWN);
     }
     gate_.close(std::move(drained));
     while (!end_callbacks_.empty()) {

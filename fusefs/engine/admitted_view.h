@@ -1,4 +1,4 @@
-// One blade's view of one drive for one admission: the gate before the drive, and the counters. Loop thread only.
+// One blade's view of one drive for one admission: its place in the drive's queue, the gate, and the counters. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "fusefs/engine/drive_scheduler.h"
 #include "fusefs/engine/gate.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/loop/event_loop.h"
@@ -15,8 +16,9 @@ namespace drivebay {
 
 class AdmittedView final : public View {
 public:
-    // `drive` outlives the view's last I/O: it is closed only after every view of it has drained.
-    AdmittedView(EventLoop& loop, Drive& drive, ViewInfo info);
+    // `drive` and its scheduler outlive the view's last I/O: the drive is closed only after every view of it has drained.
+    // `bytes_per_second`: at most; 0 is without limit.
+    AdmittedView(EventLoop& loop, Drive& drive, DriveScheduler& scheduler, ViewInfo info, std::uint64_t bytes_per_second = 0);
     // Only when nothing is in flight.
     ~AdmittedView() override;
 
@@ -25,6 +27,9 @@ public:
     bool ended() const override { return gate_.closed(); }
     std::uint64_t on_end(std::function<void()> callback) override;
     void forget(std::uint64_t callback_id) override;
+
+    // The scheduler's: the request's turn has come.
+    void go(IoRequest& request);
 
     // Closes the gate for ever; `drained` runs once nothing is in flight, perhaps from inside the call. A second call
     // does nothing.
@@ -46,10 +51,13 @@ public:
 
 private:
     void complete(IoRequest& request, int error);
+    static void give_back(IoRequest& request);
     void refuse(IoRequest& request, int error);
 
     EventLoop& loop_;
     Drive& drive_;
+    DriveScheduler& scheduler_;
+    FairQueue::Place place_;
     const ViewInfo info_;
     Gate gate_;
     std::map<std::uint64_t, std::function<void()>> end_callbacks_;

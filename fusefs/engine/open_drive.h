@@ -7,14 +7,11 @@
 
 #include "fusefs/engine/local_drive.h"
 #include "fusefs/engine/drive.h"
+#include "fusefs/engine/drive_policies.h"
 #include "fusefs/engine/write_intent.h"
 #include "lib/base/result.h"
 
 namespace drivebay {
-
-// Where a local drive's data go. By itself: what nobody writes (read-only files, optical drives) through the page cache,
-// because many blades read it; everything else past it, because what is answered is then the drive's own business.
-enum class CachePolicy { automatic, direct, page_cache };
 
 struct OpenWish {
     std::string source;

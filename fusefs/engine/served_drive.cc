@@ -17,7 +17,10 @@ constexpr Duration drain_is_late_after = 5s;
 
 }  // namespace
 
-ServedDrive::ServedDrive(ServedContext& context, std::string name) : context_(context), name_(std::move(name)) {}
+ServedDrive::ServedDrive(ServedContext& context, std::string name)
+    : context_(context),
+      name_(std::move(name)),
+      scheduler_(context.resources.loop, FairQueue::Limits{context.policies.queue_depth}) {}
 
 ServedDrive::~ServedDrive() {
     *alive_ = false;
@@ -89,7 +92,7 @@ void ServedDrive::begin_open() {
             OpenWish wish;
             wish.source = opened_as_.source;
             wish.read_only = opened_as_.read_only || opened_as_.kind == DriveKind::cdrom;
-            wish.cache = context_.cache_policies.contains(name_) ? context_.cache_policies.at(name_) : CachePolicy::automatic;
+            wish.cache = context_.policies.cache_of(name_);
             wish.trust_reconnect = context_.trust_reconnect;
             wish.mark_writes = [this, generation = opened_as_.generation](bool set, std::function<void(bool)> done) {
                 context_.mark_writes(name_, generation, set, std::move(done));
@@ -177,7 +180,9 @@ void ServedDrive::open_views() {
         info.geometry.read_only = info.geometry.read_only || entry.admission.mode == Mode::read;
         info.description = "drivebay boot=" + context_.boot_id + " epoch=" + std::to_string(epoch) +
                            " kind=" + std::string(to_string(info.kind));
-        views_.emplace(epoch, std::make_shared<AdmittedView>(context_.resources.loop, *drive_, std::move(info)));
+        const std::uint64_t rate = context_.policies.rate_of(info.admission.blade, name_);
+        views_.emplace(epoch, std::make_shared<AdmittedView>(context_.resources.loop, *drive_, scheduler_, std::move(info),
+                                                             rate));
         log::info("admitted", {{"drive", name_},
                                {"blade", entry.admission.blade},
                                {"mode", to_string(entry.admission.mode)},

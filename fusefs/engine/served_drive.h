@@ -23,7 +23,7 @@ struct ServedContext {
     AioResources resources;
     std::string boot_id;
     bool trust_reconnect = false;
-    std::map<std::string, CachePolicy> cache_policies;  // by drive; one without: automatic
+    DrivePolicies policies;
     // The sentence that names another drive with the same medium; empty: there is none.
     std::function<std::string(const std::string& name, const MediumIdentity&)> conflict;
     // Writes to the remote drive `name`, opened as `generation`, are on their way from now on, or (`set` false) none is
@@ -100,6 +100,7 @@ private:
     bool stopping_ = false;
     protocol::TableDrive opened_as_;
     std::unique_ptr<Drive> drive_;
+    DriveScheduler scheduler_;
     std::optional<MediumIdentity> identity_;
     std::string open_error_;
     EventLoop::TimerId retry_ = 0;

@@ -33,7 +33,7 @@ ServedDrives::ServedDrives(AioResources resources, Settings settings)
       context_{resources,
                std::move(settings.boot_id),
                settings.trust_reconnect,
-               std::move(settings.cache_policies),
+               std::move(settings.policies),
                [this](const std::string& name, const MediumIdentity& identity) { return conflict(name, identity); },
                std::move(settings.mark_writes),
                [this] { note_change(); },

@@ -27,7 +27,7 @@ public:
     struct Settings {
         std::string boot_id;
         bool trust_reconnect = false;
-        std::map<std::string, CachePolicy> cache_policies;  // as ServedContext's
+        DrivePolicies policies;
         // Something of report() may have changed; called at most once a round.
         std::function<void()> changed;
         // These two: as ServedContext's.

@@ -96,7 +96,7 @@ public:
         info.admission = {"x", blade, mode, epoch};
         info.geometry = drive_.geometry();
         info.description = "drivebay boot=b epoch=" + std::to_string(epoch);
-        return views_[blade] = std::make_shared<AdmittedView>(loop_, drive_, info);
+        return views_[blade] = std::make_shared<AdmittedView>(loop_, drive_, scheduler_, info);
     }
     void list_blades(std::function<void(std::vector<std::string>)> callback) override {
         std::vector<std::string> names;
@@ -128,6 +128,7 @@ private:
     }
     EventLoop& loop_;
     Drive& drive_;
+    DriveScheduler scheduler_{loop_, {}};
     std::map<std::string, std::shared_ptr<AdmittedView>> views_;
 };
 

@@ -1,0 +1,232 @@
+#define BOOST_TEST_DYN_LINK
+#include "fusefs/engine/fair_queue.h"
+
+#include <boost/test/unit_test.hpp>
+#include <deque>
+#include <future>
+#include <map>
+#include <set>
+
+#include "fusefs/engine/admitted_view.h"
+#include "fusefs/engine/drive_policies.h"
+
+namespace drivebay {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Instant start{Duration(100s)};
+
+// Requests of several places, told apart by their context.
+struct Bench {
+    explicit Bench(FairQueue::Limits limits) : queue(limits) {}
+
+    void ask(FairQueue::Place& place, std::uint32_t length, IoOperation operation = IoOperation::read) {
+        requests.emplace_back();
+        requests.back().operation = operation;
+        requests.back().length = length;
+        requests.back().offset = requests.size();
+        requests.back().context = &place;
+        queue.add(place, requests.back());
+    }
+    IoRequest* take(Instant now = start) {
+        IoRequest* const taken = queue.take(now);
+        if (taken != nullptr) {
+            bytes[taken->context] += taken->length;
+            in_flight.push_back(taken);
+        }
+        return taken;
+    }
+    void complete() {
+        queue.leave(FairQueue::cost(*in_flight.front()));
+        in_flight.pop_front();
+    }
+
+    FairQueue queue;
+    std::deque<IoRequest> requests;
+    std::deque<IoRequest*> in_flight;
+    std::map<void*, std::uint64_t> bytes;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(fair_queue)
+
+BOOST_AUTO_TEST_CASE(more_is_in_flight_than_is_allowed_or_a_large_request_never_goes) {
+    Bench bench({3, 1 << 20});
+    FairQueue::Place place;
+    for (int i = 0; i < 5; ++i) {
+        bench.ask(place, 4096);
+    }
+    for (int i = 0; i < 3; ++i) {
+        BOOST_TEST(bench.take() == &bench.requests[static_cast<std::size_t>(i)], "out of order");
+    }
+    BOOST_TEST(bench.take() == nullptr);
+    bench.complete();
+    BOOST_TEST(bench.take() != nullptr);
+    BOOST_TEST(bench.take() == nullptr);
+
+    Bench large({64, 1 << 20});
+    FairQueue::Place other;
+    large.ask(other, 32 << 20);
+    large.ask(other, 4096);
+    BOOST_TEST(large.take() == &large.requests[0]);
+    BOOST_TEST(large.take() == nullptr);
+    large.complete();
+    BOOST_TEST(large.take() == &large.requests[1]);
+    BOOST_TEST(large.queue.idle());
+}
+
+// Small ones that keep coming do not keep a large one from its turn, and each place gets the same number of bytes.
+BOOST_AUTO_TEST_CASE(a_greedy_blade_starves_the_others) {
+    Bench bench({8, 4 << 20});
+    FairQueue::Place small;
+    FairQueue::Place large;
+    FairQueue::Place huge;
+    std::map<void*, int> waiting;
+    const auto keep_asking = [&](FairQueue::Place& place, std::uint32_t length, int many) {
+        for (; waiting[&place] < many; ++waiting[&place]) {
+            bench.ask(place, length);
+        }
+    };
+    while (bench.bytes[&small] < std::uint64_t{64} << 20) {
+        keep_asking(small, 4096, 16);
+        keep_asking(large, 1 << 20, 200);
+        keep_asking(huge, 32 << 20, 2);
+        while (const IoRequest* const taken = bench.take()) {
+            --waiting[taken->context];
+        }
+        BOOST_REQUIRE(!bench.in_flight.empty());
+        bench.complete();
+    }
+    const auto share = [&](FairQueue::Place& place) {
+        return static_cast<double>(bench.bytes[&place]) / static_cast<double>(bench.bytes[&small]);
+    };
+    BOOST_TEST(share(large) > 0.9);
+    BOOST_TEST(share(large) < 1.1);
+    BOOST_TEST(share(huge) >= 0.5);  // of 64 MiB, in pieces of 32
+    BOOST_TEST(share(huge) < 1.6);
+}
+
+BOOST_AUTO_TEST_CASE(what_waits_goes_after_its_place_was_cleared_or_others_are_forgotten_with_it) {
+    Bench bench({1, 1 << 20});
+    FairQueue::Place first;
+    FairQueue::Place second;
+    FairQueue::Place third;
+    FairQueue::Place* const places[] = {&first, &second, &third};
+    for (FairQueue::Place* const cleared : places) {
+        for (FairQueue::Place* const place : places) {
+            bench.ask(*place, 4096);
+            bench.ask(*place, 4096);
+        }
+        int out = 0;
+        for (const IoRequest* request = bench.queue.clear(*cleared); request != nullptr; request = request->next) {
+            BOOST_TEST(request->context == cleared);
+            ++out;
+        }
+        BOOST_TEST(out == 2);
+        BOOST_TEST(bench.queue.clear(*cleared) == nullptr);
+        int went = 0;
+        while (const IoRequest* const taken = bench.take()) {
+            BOOST_TEST(taken->context != cleared);
+            ++went;
+            bench.complete();
+        }
+        BOOST_TEST(went == 4);
+        BOOST_TEST(bench.queue.idle());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_rate_is_exceeded_or_holds_back_others) {
+    Bench bench({64, 64 << 20});
+    FairQueue::Place slow(1 << 20);  // 1 MiB a second
+    FairQueue::Place fast;
+    Instant now = start;
+    std::uint64_t least_gap = 0;
+    for (int i = 0; i < 64; ++i) {
+        bench.ask(slow, 64 << 10);
+    }
+    while (now < start + 3s) {
+        bench.ask(fast, 4096);
+        while (bench.take(now) != nullptr) {
+            bench.complete();
+        }
+        const std::optional<Instant> due = bench.queue.next_due();
+        BOOST_REQUIRE((!due || *due > now));
+        now = due.value_or(now + 10ms);
+        ++least_gap;
+    }
+    // Three seconds' worth, and what may go at once.
+    BOOST_TEST(bench.bytes[&slow] <= (std::uint64_t{3} << 20) + FairQueue::quantum + (64 << 10));
+    BOOST_TEST(bench.bytes[&slow] >= (std::uint64_t{3} << 20) - (128 << 10));
+    BOOST_TEST(bench.bytes[&fast] == least_gap * 4096);
+}
+
+// The whole way: what waits when its epoch ends is refused, at once, and does not reach the drive.
+BOOST_AUTO_TEST_CASE(a_fence_waits_for_what_has_not_begun_or_lets_it_through) {
+    struct StuckDrive final : Drive {
+        DriveGeometry geometry() const override { return {1 << 20, 512, false, false}; }
+        void submit(IoRequest& request) override { got.push_back(&request); }
+        void close(std::function<void()> closed) override { closed(); }
+        std::string failure() const override { return ""; }
+        std::vector<IoRequest*> got;
+    } drive;
+    EventLoop loop;
+    DriveScheduler scheduler(loop, {2, 1 << 20});
+    ViewInfo info;
+    info.admission = {"x", "blade01", Mode::write, 7};
+    info.geometry = drive.geometry();
+    AdmittedView view(loop, drive, scheduler, info);
+    std::deque<IoRequest> requests(5);
+    std::map<IoRequest*, int> errors;
+    for (IoRequest& request : requests) {
+        request.operation = IoOperation::write;
+        request.length = 512;
+        request.context = &errors;
+        request.done = [](IoRequest& done, int error) {
+            (*static_cast<std::map<IoRequest*, int>*>(done.context))[&done] = error;
+        };
+        view.submit(request);
+    }
+    BOOST_TEST(drive.got.size() == 2u);
+    bool drained = false;
+    view.end([&] { drained = true; });
+    loop.at_round_end([&] { loop.stop(); });
+    loop.run();
+    BOOST_TEST(errors.size() == 3u);
+    BOOST_TEST(!drained);
+    for (std::size_t i = 2; i < 5; ++i) {
+        BOOST_TEST(errors[&requests[i]] == ESHUTDOWN);
+    }
+    for (IoRequest* const request : std::vector(drive.got)) {
+        request->done(*request, 0);
+    }
+    BOOST_TEST(drained);
+    BOOST_TEST(drive.got.size() == 2u);
+    BOOST_TEST(errors[&requests[0]] == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(drive_policies)
+
+BOOST_AUTO_TEST_CASE(a_limit_is_misread_or_the_wrong_one_counts) {
+    const Result<RateLimit> limit = parse_rate_limit("blade07/scratch 20M");
+    BOOST_REQUIRE(limit.ok());
+    BOOST_TEST(limit->blade == "blade07");
+    BOOST_TEST(limit->drive == "scratch");
+    BOOST_TEST(limit->bytes_per_second == std::uint64_t{20} << 20);
+    for (const char* const wrong : {"", "blade07", "blade07/scratch", "/scratch 1M", "a b/c 1M", "blade07/scratch 20X",
+                                    "blade07/scratch -1", "blade07/scratch 1", "blade07/scratch 99999999999G", "b/c  1M"}) {
+        BOOST_TEST(!parse_rate_limit(wrong).ok(), wrong);
+    }
+    DrivePolicies policies;
+    policies.limits = {*parse_rate_limit("blade07/scratch 20M"), *parse_rate_limit("*/scratch 1G"), *parse_rate_limit("blade01/* 8K")};
+    BOOST_TEST(policies.rate_of("blade07", "scratch") == std::uint64_t{20} << 20);
+    BOOST_TEST(policies.rate_of("blade01", "scratch") == std::uint64_t{1} << 30);
+    BOOST_TEST(policies.rate_of("blade01", "install") == 8192u);
+    BOOST_TEST(policies.rate_of("blade02", "install") == 0u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace drivebay

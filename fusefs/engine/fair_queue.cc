@@ -5,6 +5,13 @@
 
 namespace drivebay {
 
+namespace {
+
+// A drive counts as shared until so many requests in a row came from one place.
+constexpr std::uint64_t shared_for = 1024;
+
+}  // namespace
+
 void FairQueue::add(Place& place, IoRequest& request) {
     request.next = nullptr;
     if (place.first_ != nullptr) {
@@ -53,6 +60,10 @@ IoRequest& FairQueue::go(Place& place, std::uint64_t bytes, Instant now) {
     if (place.rate_ != 0) {
         const auto time_of = [&](std::uint64_t count) { return Duration(count * 1'000'000'000 / place.rate_); };
         place.due_ = std::max(place.due_, now - time_of(quantum)) + time_of(bytes);
+    }
+    ++gone_;
+    if (std::exchange(latest_, &place) != &place) {
+        shared_until_ = gone_ + shared_for;
     }
     ++in_flight_;
     bytes_ += bytes;

@@ -19,6 +19,8 @@ public:
     struct Limits {
         std::size_t requests = 128;
         std::uint64_t bytes = std::uint64_t{16} << 20;
+        // While more than one place asks: what one has in flight is what the others wait for. Some 3 ms of a disk.
+        std::uint64_t shared_bytes = std::uint64_t{2} << 20;
     };
 
     // Where one view's requests wait, in order. Belongs to the view and stays put.
@@ -66,12 +68,16 @@ public:
 
 private:
     bool has_room(std::uint64_t bytes) const {
-        return in_flight_ == 0 || (in_flight_ < limits_.requests && bytes_ + bytes <= limits_.bytes);
+        const std::uint64_t most = gone_ < shared_until_ ? limits_.shared_bytes : limits_.bytes;
+        return in_flight_ == 0 || (in_flight_ < limits_.requests && bytes_ + bytes <= most);
     }
     IoRequest& go(Place& place, std::uint64_t bytes, Instant now);
     void drop(Place& previous, Place& place);
 
     const Limits limits_;
+    std::uint64_t gone_ = 0;          // requests, since the beginning
+    std::uint64_t shared_until_ = 0;  // as many
+    const Place* latest_ = nullptr;   // that a request went from; only compared
     std::size_t in_flight_ = 0;
     std::uint64_t bytes_ = 0;
     std::size_t rated_waiting_ = 0;  // places

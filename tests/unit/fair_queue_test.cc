@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(more_is_in_flight_than_is_allowed_or_a_large_request_never_
     BOOST_TEST(bench.take() != nullptr);
     BOOST_TEST(bench.take() == nullptr);
 
-    Bench large({64, 1 << 20});
+    Bench large({64, 1 << 20, 1 << 20});
     FairQueue::Place other;
     large.ask(other, 32 << 20);
     large.ask(other, 4096);
@@ -135,6 +135,34 @@ BOOST_AUTO_TEST_CASE(what_waits_goes_after_its_place_was_cleared_or_others_are_f
         BOOST_TEST(went == 4);
         BOOST_TEST(bench.queue.idle());
     }
+}
+
+// What one blade has in flight is what the next one's request waits for.
+BOOST_AUTO_TEST_CASE(a_modest_blade_waits_behind_all_that_a_greedy_one_may_have_in_flight) {
+    Bench bench({128, 16 << 20, 2 << 20});
+    FairQueue::Place greedy;
+    FairQueue::Place modest;
+    const auto fill = [&] {
+        while (bench.take() != nullptr) {
+        }
+        return bench.in_flight.size();
+    };
+    for (int i = 0; i < 3000; ++i) {
+        bench.ask(greedy, 64 << 10);
+    }
+    fill();
+    for (int i = 0; i < 1500; ++i) {
+        bench.complete();
+        fill();
+    }
+    BOOST_TEST(bench.in_flight.size() == 128u, "one alone does not have the whole drive");
+    bench.ask(modest, 4096);
+    for (int i = 0; i < 200; ++i) {
+        bench.complete();
+        fill();
+    }
+    BOOST_TEST(bench.bytes[&modest] == 4096u);
+    BOOST_TEST(bench.in_flight.size() == 32u);
 }
 
 BOOST_AUTO_TEST_CASE(a_rate_is_exceeded_or_holds_back_others) {

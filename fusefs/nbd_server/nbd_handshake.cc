@@ -113,6 +113,8 @@ void Handshake::on_option(Option option, std::string_view data) {
             }
             structured_replies_ = true;
             return reply(OptionReply::ack);
+        case Option::list_meta_context:
+        case Option::set_meta_context: return on_meta_context(option, data);
         default: return reply(OptionReply::error_unsupported);
     }
 }
@@ -153,6 +155,64 @@ void Handshake::on_info_or_go(Option option, std::string_view data) {
     ask(option == Option::go ? Question::Kind::go : Question::Kind::info, data.substr(4, name_length));
 }
 
+// [NBD_OPT_LIST_META_CONTEXT]: u32 name length, name, u32 number of queries, each a u32 length and a text. Whatever the
+// number of queries, the answer names a context once.
+void Handshake::on_meta_context(Option option, std::string_view data) {
+    if (option == Option::set_meta_context) {
+        context_bound_to_.reset();  // [NBD_OPT_SET_META_CONTEXT]: each replaces the one before, a refused one too
+    }
+    if (!structured_replies_) {
+        return reply(OptionReply::error_invalid, "metadata contexts need structured replies: ask for those first");
+    }
+    if (data.size() < 8) {
+        return reply(OptionReply::error_invalid, "the option is too short");
+    }
+    const std::size_t name_length = number_at<std::uint32_t>(data, 0);
+    if (name_length > data.size() - 8) {
+        return reply(OptionReply::error_invalid, "the name is longer than the option");
+    }
+    if (name_length > longest_string) {
+        return reply(OptionReply::error_too_big, "the name is longer than 4096 bytes");
+    }
+    const std::string_view name = data.substr(4, name_length);
+    const std::size_t queries = number_at<std::uint32_t>(data, 4 + name_length);
+    data.remove_prefix(8 + name_length);
+    const bool lists = option == Option::list_meta_context;
+    wants_context_ = lists && queries == 0;
+    for (std::size_t i = 0; i < queries; ++i) {
+        if (data.size() < 4 || number_at<std::uint32_t>(data, 0) > data.size() - 4) {
+            return reply(OptionReply::error_invalid, "the queries do not fit the option");
+        }
+        const std::string_view query = data.substr(4, number_at<std::uint32_t>(data, 0));
+        if (query.size() > longest_string) {
+            return reply(OptionReply::error_too_big, "a query is longer than 4096 bytes");
+        }
+        // A whole namespace can be listed, not set. Unknown ones are ignored.
+        wants_context_ = wants_context_ || query == base_allocation || (lists && query == base_namespace);
+        data.remove_prefix(4 + query.size());
+    }
+    if (!data.empty()) {
+        return reply(OptionReply::error_invalid, "the number of queries does not fit the option");
+    }
+    ask(Question::Kind::info, name);
+}
+
+// The export is there.
+void Handshake::answer_meta_context() {
+    const bool sets = option_ == Option::set_meta_context;
+    if (wants_context_) {
+        std::string data;
+        append(data, sets ? base_allocation_id : std::uint32_t{0});
+        reply(OptionReply::meta_context, data.append(base_allocation));
+    }
+    if (wants_context_ && sets) {
+        context_bound_to_ = question_.name;
+    }
+    reply(OptionReply::ack);
+    state_ = State::negotiating;
+    advance();
+}
+
 void Handshake::ask(Question::Kind kind, std::string_view name) {
     question_ = {kind, std::string(name)};
     state_ = State::asking;
@@ -170,6 +230,9 @@ void Handshake::answer_list(const std::vector<std::string>& names) {
 }
 
 void Handshake::answer_export(const ExportDescription& description) {
+    if (option_ == Option::list_meta_context || option_ == Option::set_meta_context) {
+        return answer_meta_context();
+    }
     std::string facts;
     append(facts, description.size);
     // Every read is answered in one chunk, asked for or not: [Transmission flags], SEND_DF.

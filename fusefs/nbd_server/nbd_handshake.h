@@ -44,6 +44,8 @@ public:
     State state() const { return state_; }
     const Question& question() const { return question_; }
     bool structured_replies() const { return structured_replies_; }
+    // In transmission: the client may ask for the block status of the export that it went to.
+    bool block_status() const { return context_bound_to_ == question_.name; }
     // Why it ended; for the log.
     const std::string& reason() const { return reason_; }
 
@@ -73,6 +75,8 @@ private:
     void on_option(Option option, std::string_view data);
     void on_export_name(std::string_view name);
     void on_info_or_go(Option option, std::string_view data);
+    void on_meta_context(Option option, std::string_view data);
+    void answer_meta_context();
     void reply(OptionReply type, std::string_view data = {});
     void reply_info(Info info, const std::string& data);
     void end(std::string reason);
@@ -89,6 +93,9 @@ private:
     bool wants_name_ = false;
     bool wants_description_ = false;
     bool wants_block_size_ = false;
+    bool wants_context_ = false;  // the queries of the metadata option being answered name base:allocation
+    // The export name for which base:allocation is set; it holds for that name alone.
+    std::optional<std::string> context_bound_to_;
     Question question_;
     std::string reason_;
 };

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace drivebay::nbd {
 
@@ -38,6 +39,7 @@ enum class OptionReply : std::uint32_t {
     ack = 1,
     server = 2,
     info = 3,
+    meta_context = 4,
     error_unsupported = 0x80000001,
     error_policy = 0x80000002,
     error_invalid = 0x80000003,
@@ -59,6 +61,7 @@ inline constexpr std::uint16_t send_trim = 1 << 5;
 inline constexpr std::uint16_t send_write_zeroes = 1 << 6;
 inline constexpr std::uint16_t send_dont_fragment = 1 << 7;
 inline constexpr std::uint16_t can_multi_conn = 1 << 8;
+inline constexpr std::uint16_t send_cache = 1 << 10;
 
 // [Transmission phase]
 inline constexpr std::uint32_t request_magic = 0x25609513;
@@ -81,11 +84,21 @@ enum class Command : std::uint16_t {
 inline constexpr std::uint16_t command_fua = 1 << 0;
 inline constexpr std::uint16_t command_no_hole = 1 << 1;
 inline constexpr std::uint16_t command_dont_fragment = 1 << 2;
+inline constexpr std::uint16_t command_request_one = 1 << 3;
 
 // [Structured reply flags], [Structured reply types]
 inline constexpr std::uint16_t reply_done = 1 << 0;
 inline constexpr std::uint16_t reply_offset_data = 1;
+inline constexpr std::uint16_t reply_block_status = 5;
 inline constexpr std::uint16_t reply_error = (1 << 15) | 1;
+
+// [Metadata querying], [The `base:` metadata namespace]: the one context that there is, under a number of this server's
+// choice.
+inline constexpr std::string_view base_namespace = "base:";
+inline constexpr std::string_view base_allocation = "base:allocation";
+inline constexpr std::uint32_t base_allocation_id = 1;
+inline constexpr std::uint32_t state_hole = 1 << 0;
+inline constexpr std::uint32_t state_zero = 1 << 1;
 
 // [Error values]
 enum class WireError : std::uint32_t {

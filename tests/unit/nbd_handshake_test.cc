@@ -49,6 +49,16 @@ std::string go_data(std::string_view name, std::initializer_list<Info> wanted = 
     return out;
 }
 
+std::string context_data(std::string_view name, const std::vector<std::string>& queries) {
+    std::string out = number32(static_cast<std::uint32_t>(name.size()));
+    out += name;
+    out += number32(static_cast<std::uint32_t>(queries.size()));
+    for (const std::string& query : queries) {
+        out += number32(static_cast<std::uint32_t>(query.size())) + query;
+    }
+    return out;
+}
+
 std::string reply(Option to, OptionReply type, std::string_view data = {}) {
     std::string out;
     append(out, option_reply_magic);
@@ -159,8 +169,6 @@ BOOST_AUTO_TEST_CASE(what_is_not_known_ends_the_negotiation) {
     Handshake handshake = begun();
     const std::pair<Option, OptionReply> expected[] = {
         {Option::starttls, OptionReply::error_policy},
-        {Option::set_meta_context, OptionReply::error_unsupported},
-        {Option::list_meta_context, OptionReply::error_unsupported},
         {static_cast<Option>(4), OptionReply::error_unsupported},
         {static_cast<Option>(0xffffffff), OptionReply::error_unsupported},
     };
@@ -182,6 +190,158 @@ BOOST_AUTO_TEST_CASE(structured_replies_are_forgotten) {
     const std::string output = handshake.take_output();
     const auto flags = get<std::uint16_t>(reinterpret_cast<const std::byte*>(output.data()) + 30);
     BOOST_TEST((flags & send_dont_fragment) != 0);
+}
+
+// [NBD_OPT_SET_META_CONTEXT], [NBD_OPT_LIST_META_CONTEXT]
+BOOST_AUTO_TEST_CASE(a_metadata_context_is_listed_that_cannot_be_set) {
+    struct Row {
+        Option option;
+        std::vector<std::string> queries;
+        bool found;
+    };
+    const Option list = Option::list_meta_context;
+    const Option set = Option::set_meta_context;
+    const Row rows[] = {
+        {list, {}, true},
+        {list, {"base:"}, true},
+        {list, {"base:allocation"}, true},
+        {list, {"x-y:", "base:", "base:allocation", "base:"}, true},
+        {list, {"base"}, false},
+        {list, {""}, false},
+        {list, {"base:allocatio", "base:allocation2", "qemu:base:allocation", std::string(4096, 'q')}, false},
+        {set, {}, false},
+        {set, {"base:"}, false},
+        {set, {"base:allocation"}, true},
+        {set, {"qemu:dirty-bitmap:b", "base:allocation", "base:allocation"}, true},
+        {set, {"base:other"}, false},
+    };
+    for (const Row& row : rows) {
+        Handshake handshake = begun();
+        feed(handshake, option(Option::structured_reply) + option(row.option, context_data("a/x", row.queries)));
+        BOOST_REQUIRE((handshake.state() == State::asking));
+        BOOST_TEST((handshake.question().kind == Question::Kind::info));
+        BOOST_TEST(handshake.question().name == "a/x");
+        handshake.take_output();
+        handshake.answer_export(some_export);
+        BOOST_TEST((handshake.state() == State::negotiating));
+        const std::string context =
+            reply(row.option, OptionReply::meta_context, number32(row.option == set ? 1 : 0) + "base:allocation");
+        BOOST_TEST(handshake.take_output() == (row.found ? context : "") + reply(row.option, OptionReply::ack));
+        feed(handshake, option(Option::go, go_data("a/x")));
+        handshake.answer_export(some_export);
+        BOOST_TEST(handshake.block_status() == (row.found && row.option == set));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_context_outlives_its_replacement_or_is_another_exports) {
+    const auto set = [](Handshake& handshake, const std::string& name, const std::vector<std::string>& queries) {
+        feed(handshake, option(Option::set_meta_context, context_data(name, queries)));
+        if (handshake.state() == State::asking) {
+            handshake.answer_export(some_export);
+        }
+    };
+    const auto goes = [](Handshake& handshake, const std::string& name, Option by = Option::go) {
+        feed(handshake, option(by, by == Option::go ? go_data(name) : name));
+        handshake.answer_export(some_export);
+        BOOST_REQUIRE((handshake.state() == State::transmission));
+        return handshake.block_status();
+    };
+    const auto structured = [] {
+        Handshake handshake = begun();
+        feed(handshake, option(Option::structured_reply));
+        return handshake;
+    };
+    const std::vector<std::string> base = {"base:allocation"};
+    Handshake same = structured();
+    set(same, "a/x@7", base);
+    BOOST_TEST(goes(same, "a/x@7"));
+    Handshake by_name = structured();
+    set(by_name, "a/x@7", base);
+    BOOST_TEST(goes(by_name, "a/x@7", Option::export_name));
+    Handshake other = structured();
+    set(other, "a/x", base);
+    BOOST_TEST(!goes(other, "a/x@7"));
+    Handshake replaced = structured();
+    set(replaced, "a/x", base);
+    set(replaced, "a/x", {"other:"});
+    BOOST_TEST(!goes(replaced, "a/x"));
+    Handshake moved = structured();
+    set(moved, "a/x", base);
+    set(moved, "a/y", base);
+    BOOST_TEST(!goes(moved, "a/x"));
+    Handshake failed = structured();
+    set(failed, "a/x", base);
+    feed(failed, option(Option::set_meta_context, "bad"));
+    BOOST_TEST(!goes(failed, "a/x"));
+    Handshake unknown = structured();
+    set(unknown, "a/x", base);
+    feed(unknown, option(Option::set_meta_context, context_data("a/x", base)));
+    unknown.refuse_export(OptionReply::error_unknown, "no");
+    BOOST_TEST(!goes(unknown, "a/x"));
+    Handshake listed = structured();
+    set(listed, "a/x", base);
+    feed(listed, option(Option::list_meta_context, context_data("a/y", {})));
+    listed.answer_export(some_export);
+    BOOST_TEST(goes(listed, "a/x"));
+    Handshake none = structured();
+    BOOST_TEST(!goes(none, ""));
+}
+
+BOOST_AUTO_TEST_CASE(a_context_is_given_without_structured_replies) {
+    for (const Option type : {Option::list_meta_context, Option::set_meta_context}) {
+        Handshake handshake = begun();
+        feed(handshake, option(type, context_data("a/x", {"base:allocation"})));
+        BOOST_TEST((handshake.state() == State::negotiating));
+        BOOST_TEST(reply_type(handshake.take_output()) == static_cast<std::uint32_t>(OptionReply::error_invalid));
+        feed(handshake, option(Option::structured_reply) + option(Option::go, go_data("a/x")));
+        handshake.answer_export(some_export);
+        BOOST_TEST(!handshake.block_status());
+    }
+}
+
+// CVE-2022-26495 and 2017-15119 for the lengths of the metadata options: none is believed.
+BOOST_AUTO_TEST_CASE(the_lengths_inside_a_metadata_option_are_believed) {
+    const std::string query = number32(5) + "base:";
+    struct Row {
+        std::string data;
+        OptionReply answer = OptionReply::error_invalid;
+    };
+    std::vector<Row> rows = {
+        {number32(UINT32_MAX) + "a/x" + number32(1) + query},
+        {number32(UINT32_MAX - 7) + "a/x" + number32(1) + query},
+        {number32(4) + "a/x" + number32(0)},
+        {number32(3) + "a/x" + number32(0) + "more"},
+        {number32(3) + "a/x" + number32(1)},
+        {number32(3) + "a/x" + number32(2) + query},
+        {number32(3) + "a/x" + number32(UINT32_MAX) + query},
+        {number32(3) + "a/x" + number32(1) + number32(6) + "base:"},
+        {number32(3) + "a/x" + number32(1) + number32(UINT32_MAX) + "base:"},
+        {number32(3) + "a/x" + number32(1) + number32(UINT32_MAX - 3) + "base:"},
+        {number32(3) + "a/x" + number32(1) + query + "x"},
+        {number32(3) + "a/x" + number32(1) + number32(4097) + std::string(4097, 'q'), OptionReply::error_too_big},
+        {number32(4097) + std::string(4097, 'n') + number32(0), OptionReply::error_too_big},
+    };
+    for (std::size_t size = 0; size < 8; ++size) {
+        rows.push_back({std::string(size, '\0')});
+    }
+    for (const Option type : {Option::list_meta_context, Option::set_meta_context}) {
+        for (const Row& row : rows) {
+            Handshake handshake = begun();
+            feed(handshake, option(Option::structured_reply));
+            handshake.take_output();
+            feed(handshake, option(type, row.data));
+            BOOST_TEST(reply_type(handshake.take_output()) == static_cast<std::uint32_t>(row.answer));
+            BOOST_TEST((handshake.state() == State::negotiating));
+        }
+    }
+    // As many empty queries as an option holds: one answer.
+    Handshake handshake = begun();
+    feed(handshake, option(Option::structured_reply));
+    const std::vector<std::string> most((Handshake::longest_option - 8 - 9) / 9, "base:");
+    feed(handshake, option(Option::list_meta_context, context_data("", most)));
+    handshake.take_output();
+    handshake.answer_export(some_export);
+    BOOST_TEST(handshake.take_output().size() == 20u + 4u + 15u + 20u);
 }
 
 // CVE-2022-26495: a name length of 0xffffffff, plus one for the end, is 0.

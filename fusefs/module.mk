@@ -31,6 +31,7 @@ fusefs_SOURCES := \
 	fusefs/nbd_server/nbd_exports.cc \
 	fusefs/nbd_server/nbd_handshake.cc \
 	fusefs/nbd_server/nbd_listener.cc \
+	fusefs/nbd_server/nbd_reply.cc \
 	fusefs/nbd_server/nbd_request.cc \
 	fusefs/nbd_server/nbd_transmission.cc
 
@@ -46,7 +47,9 @@ fusefs_TESTS := \
 	tests/unit/gate_test.cc \
 	tests/unit/instance_barrier_test.cc \
 	tests/unit/medium_identity_test.cc \
+	tests/unit/nbd_block_status_test.cc \
 	tests/unit/nbd_handshake_test.cc \
+	tests/unit/nbd_reply_test.cc \
 	tests/unit/nbd_request_test.cc \
 	tests/unit/nbd_server_test.cc \
 	tests/unit/range_lock_test.cc
@@ -62,7 +65,9 @@ fusefs_SOURCES += \
 	fusefs/fuse_front/fuse_lookup.cc \
 	fusefs/fuse_front/fuse_mount.cc \
 	fusefs/fuse_front/fuse_open.cc \
+	fusefs/fuse_front/fuse_range.cc \
 	fusefs/fuse_front/fuse_read_write.cc \
+	fusefs/fuse_front/fuse_seek.cc \
 	fusefs/fuse_front/fuse_session.cc \
 	fusefs/fuse_front/fuse_tree.cc \
 	fusefs/fuse_front/fuse_xattr.cc \
@@ -77,6 +82,7 @@ fusefs_SOURCES += \
 
 fusefs_TESTS += \
 	tests/unit/fuse_front_test.cc \
+	tests/unit/fuse_range_test.cc \
 	tests/unit/fuse_tree_test.cc \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \

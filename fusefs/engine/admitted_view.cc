@@ -16,8 +16,7 @@ void AdmittedView::refuse(IoRequest& request, int error) {
 }
 
 void AdmittedView::submit(IoRequest& request) {
-    const bool changes = request.operation != IoOperation::read && request.operation != IoOperation::flush;
-    if (changes && info_.admission.mode != Mode::write) {
+    if (changes_drive(request.operation) && info_.admission.mode != Mode::write) {
         return refuse(request, EROFS);
     }
     if (request.operation != IoOperation::flush &&
@@ -56,7 +55,7 @@ void AdmittedView::complete(IoRequest& request, int error) {
         if (request.operation == IoOperation::read) {
             ++reads_;
             read_bytes_ += request.length;
-        } else if (request.operation != IoOperation::flush) {
+        } else if (changes_drive(request.operation)) {
             ++writes_;
             written_bytes_ += request.length;
         }

@@ -54,6 +54,8 @@ void AioDrive::start(IoRequest& request) {
     switch (request.operation) {
         case IoOperation::read: return start_task(task);
         case IoOperation::flush: return start_flush(task);
+        case IoOperation::cache:
+        case IoOperation::block_status: return run_on_worker(task);
         default: return lock(task);
     }
 }

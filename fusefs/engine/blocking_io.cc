@@ -185,4 +185,45 @@ int trim_range(BlockFile& file, std::uint64_t offset, std::uint64_t length) {
     return unknown_here(error) ? 0 : error;
 }
 
+int cache_range(const BlockFile& file, std::uint64_t offset, std::uint64_t length) {
+    if (!file.direct) {
+        // Advice: no error of it is one of the request's.
+        (void)posix_fadvise(file.fd, static_cast<off_t>(offset), static_cast<off_t>(std::min(length, most_cached)),
+                            POSIX_FADV_WILLNEED);
+    }
+    return 0;
+}
+
+int list_extents(const BlockFile& file, std::uint64_t offset, std::uint64_t length, ExtentList& into) {
+    const std::uint64_t end = offset + length;
+    const auto found = [&into, end](std::uint64_t from, std::uint64_t to, bool hole) {
+        into.found.push_back({std::min(to, end) - from, hole, hole});
+        return std::min(to, end);
+    };
+    // Of lseek(2) only the answer is used: the descriptor's position is every thread's.
+    for (std::uint64_t at = offset; at < end && into.found.size() < into.limit;) {
+        const off_t data = file.is_block_device ? static_cast<off_t>(at) : lseek(file.fd, static_cast<off_t>(at), SEEK_DATA);
+        if (data < 0 && errno == ENXIO) {
+            // No data behind `at`; or the file was cut under the drive, and what is missing does not read as zeroes.
+            if (lseek(file.fd, 0, SEEK_END) < static_cast<off_t>(end)) {
+                return EIO;
+            }
+            at = found(at, end, true);
+            continue;
+        }
+        if (data < 0 && !unknown_here(errno)) {
+            return errno;
+        }
+        if (data > static_cast<off_t>(at)) {
+            at = found(at, static_cast<std::uint64_t>(data), true);
+            continue;
+        }
+        const off_t hole =
+            file.is_block_device || data < 0 ? -1 : lseek(file.fd, static_cast<off_t>(at), SEEK_HOLE);
+        // Not known, or punched between the two questions: data may be said of anything.
+        at = found(at, hole > static_cast<off_t>(at) ? static_cast<std::uint64_t>(hole) : end, false);
+    }
+    return 0;
+}
+
 }  // namespace drivebay

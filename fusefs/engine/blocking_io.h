@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fusefs/engine/drive.h"
+
 namespace drivebay {
 
 // An open file or block device. The flags remember, for all threads, what the file system turned out not to know.
@@ -27,5 +29,13 @@ int write_fully(int fd, const std::byte* data, std::size_t length, std::uint64_t
 int zero_range(BlockFile& file, std::uint64_t offset, std::uint64_t length, bool may_trim, bool durable);
 // Tells the storage that whole blocks of the range are not needed any more; success where it cannot be told.
 int trim_range(BlockFile& file, std::uint64_t offset, std::uint64_t length);
+
+
+// IoOperation::cache: begins to read the range, at most most_cached of it, into the page cache. Nothing where there is none.
+inline constexpr std::uint64_t most_cached = std::uint64_t{32} << 20;
+int cache_range(const BlockFile& file, std::uint64_t offset, std::uint64_t length);
+// IoOperation::block_status, of a range that is not empty: by SEEK_DATA and SEEK_HOLE; all data where those are unknown,
+// as on block devices.
+int list_extents(const BlockFile& file, std::uint64_t offset, std::uint64_t length, ExtentList& into);
 
 }  // namespace drivebay

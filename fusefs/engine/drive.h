@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lib/base/fd.h"
 #include "lib/base/result.h"
@@ -14,7 +15,39 @@
 
 namespace drivebay {
 
-enum class IoOperation { read, write, flush, write_zeroes, trim };
+// `cache` and `block_status` are asked of a range and change nothing, like a read.
+enum class IoOperation {
+    read,
+    write,
+    flush,
+    write_zeroes,
+    trim,
+    cache,         // the range will be read soon; advice, of which only the beginning need be followed
+    block_status,  // what of the range holds data: fills `extents`
+};
+
+// What needs a write lease, and a drive that is not read-only.
+constexpr bool changes_drive(IoOperation operation) {
+    return operation == IoOperation::write || operation == IoOperation::write_zeroes || operation == IoOperation::trim;
+}
+
+// A part of a drive. Neither hole nor zero: data, which may be said of anything.
+struct Extent {
+    std::uint64_t length = 0;
+    bool hole = false;  // nothing is allocated for it
+    bool zero = false;  // it reads as zeroes
+    bool operator==(const Extent&) const = default;
+};
+
+inline constexpr std::size_t most_extents = 1024;  // of one answer
+
+// What a block_status request asks for and gets. Without an error `found` has at least one extent, and none is empty; they
+// follow each other without gaps from the request's offset, at most to its end, perhaps not so far. The state may be another
+// as soon as it is told: whoever reads holes as zeroes has to keep writers away.
+struct ExtentList {
+    std::vector<Extent> found;
+    std::size_t limit = most_extents;
+};
 
 // One request. It belongs to whoever submits it and stays put, buffer included, until `done` was called.
 struct IoRequest {
@@ -28,6 +61,7 @@ struct IoRequest {
     // is done, they are there and not in `data`.
     bool may_lend = false;
     std::shared_ptr<const UniqueFd> lent;
+    ExtentList* extents = nullptr;  // block_status: empty, to be filled by the drive, on any thread, before `done`
 
     // Called once, on the loop's thread, never from inside submit(). `error` is 0 or an errno.
     void (*done)(IoRequest& request, int error) = nullptr;

@@ -31,14 +31,14 @@ LocalDrive::LocalDrive(AioResources resources, OpenedFile file)
 LocalDrive::~LocalDrive() = default;
 
 void LocalDrive::submit(IoRequest& request) {
-    const bool changes = request.operation != IoOperation::read && request.operation != IoOperation::flush;
+    const bool changes = changes_drive(request.operation);
     if (closed_) {
         return refuse(request, ESHUTDOWN);
     }
     if (changes && geometry_.read_only) {
         return refuse(request, EROFS);
     }
-    if (!failure_.empty() && request.operation != IoOperation::read) {
+    if (!failure_.empty() && (changes || request.operation == IoOperation::flush)) {
         return refuse(request, EIO);
     }
     if (request.operation != IoOperation::flush) {
@@ -79,6 +79,8 @@ int LocalDrive::perform(const IoRequest& request) {
         case IoOperation::flush: return fdatasync(file_.fd) == 0 ? 0 : errno;
         case IoOperation::write_zeroes:
             return zero_range(file_, request.offset, request.length, request.may_trim, request.fua);
+        case IoOperation::cache: return cache_range(file_, request.offset, request.length);
+        case IoOperation::block_status: return list_extents(file_, request.offset, request.length, *request.extents);
         case IoOperation::trim: {
             const int error = trim_range(file_, request.offset, request.length);
             return error == 0 && request.fua && fdatasync(file_.fd) != 0 ? errno : error;

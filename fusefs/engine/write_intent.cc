@@ -17,7 +17,7 @@ WriteIntent::~WriteIntent() {
 }
 
 void WriteIntent::submit(IoRequest& request) {
-    if (request.operation == IoOperation::read || request.operation == IoOperation::flush) {
+    if (!changes_drive(request.operation)) {
         return drive_->submit(request);
     }
     written_ = true;

@@ -66,6 +66,11 @@ void FuseCall::data(std::span<const std::byte> bytes) const {
     answered();
 }
 
+void FuseCall::position(std::uint64_t offset) const {
+    fuse_reply_lseek(request_, static_cast<off_t>(offset));
+    answered();
+}
+
 void FuseCall::extended_attribute(const std::string& value, std::size_t room) const {
     if (room == 0) {
         fuse_reply_xattr(request_, value.size());

@@ -54,6 +54,7 @@ public:
     void attributes(const FuseNode& node) const;
     void entry(FuseNode& node) const;
     void data(std::span<const std::byte> bytes) const;
+    void position(std::uint64_t offset) const;  // of lseek
     void extended_attribute(const std::string& value, std::size_t room) const;
     void statistics() const;
     // The handle is taken back if the kernel no longer wants it.
@@ -81,6 +82,7 @@ void fuse_lookup_operations(fuse_lowlevel_ops& operations);
 void fuse_attribute_operations(fuse_lowlevel_ops& operations);
 void fuse_xattr_operations(fuse_lowlevel_ops& operations);
 void fuse_open_operations(fuse_lowlevel_ops& operations);
+void fuse_seek_operations(fuse_lowlevel_ops& operations);
 void fuse_directory_operations(fuse_lowlevel_ops& operations);
 
 // Closes the handle, as the kernel's RELEASE does.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fusefs/fuse_front/fuse_io.h"
+#include "fusefs/fuse_front/fuse_range.h"
 
 namespace drivebay {
 
@@ -81,14 +82,14 @@ void FuseChannel::read(std::uint64_t unique, const fuse_read_in& asked) {
     if (handle == nullptr) {
         return answer(device_, unique, EBADF);
     }
-    const std::uint64_t end = handle->view->info().geometry.size;
-    if (asked.offset >= end && !handle->view->ended()) {
+    const FuseRange range =
+        clipped_range(asked.offset, std::min(asked.size, largest_request), handle->view->info().geometry.size);
+    if (range.length == 0 && !handle->view->ended()) {
         return answer(device_, unique, 0);
     }
     Io& io = new_io(unique, *handle, IoOperation::read);
-    const std::uint64_t there = asked.offset < end ? end - asked.offset : 0;
-    io.request.offset = asked.offset;
-    io.request.length = static_cast<std::uint32_t>(std::min<std::uint64_t>({asked.size, there, largest_request}));
+    io.request.offset = range.offset;
+    io.request.length = static_cast<std::uint32_t>(range.length);
     io.buffer = buffers_.take(io.request.length);
     io.request.data = io.buffer.data();
     if (!io.buffer) {
@@ -103,8 +104,8 @@ void FuseChannel::write(std::uint64_t unique, const fuse_write_in& asked, std::b
     if (handle == nullptr || !handle->writable) {
         return answer(device_, unique, EBADF);
     }
-    const std::uint64_t end = handle->view->info().geometry.size;
-    if (asked.offset >= end && asked.size > 0) {
+    const FuseRange range = clipped_range(asked.offset, asked.size, handle->view->info().geometry.size);
+    if (range.length == 0 && asked.size > 0) {
         return answer(device_, unique, ENOSPC);
     }
     const bool copied = asked.size <= copy_limit;
@@ -114,8 +115,8 @@ void FuseChannel::write(std::uint64_t unique, const fuse_write_in& asked, std::b
     }
     Io& io = new_io(unique, *handle, IoOperation::write);
     io.request.fua = (asked.flags & (O_SYNC | O_DSYNC)) != 0;
-    io.request.offset = asked.offset;
-    io.request.length = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked.size, end - asked.offset));
+    io.request.offset = range.offset;
+    io.request.length = static_cast<std::uint32_t>(range.length);
     if (copied) {
         std::memcpy(buffer.data(), data, io.request.length);
         io.request.data = buffer.data();
@@ -143,22 +144,16 @@ void FuseChannel::allocate(std::uint64_t unique, const fuse_fallocate_in& asked)
     if (handle == nullptr || !handle->writable) {
         return answer(device_, unique, EBADF);
     }
-    const bool hole = asked.mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
-    const bool zero = asked.mode == FALLOC_FL_ZERO_RANGE || asked.mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
-    const std::uint64_t size = handle->view->info().geometry.size;
-    const std::uint64_t end = asked.offset + asked.length;
-    if ((!hole && !zero) || (end > size && asked.mode == FALLOC_FL_ZERO_RANGE)) {
-        return answer(device_, unique, EOPNOTSUPP);
-    }
-    if (asked.offset >= size) {
-        return answer(device_, unique, 0);
+    const FuseZeroing zeroing =
+        judge_fallocate(asked.mode, asked.offset, asked.length, handle->view->info().geometry.size);
+    if (zeroing.error != 0 || zeroing.range.length == 0) {
+        return answer(device_, unique, zeroing.error);
     }
     Io& io = new_io(unique, *handle, IoOperation::write_zeroes);
-    io.request.may_trim = hole;
-    io.request.offset = asked.offset;
-    const std::uint64_t length = std::min(end, size) - asked.offset;
-    io.request.length = static_cast<std::uint32_t>(std::min(length, zeroes_at_once));
-    io.zeroes_left = length - io.request.length;
+    io.request.may_trim = zeroing.may_trim;
+    io.request.offset = zeroing.range.offset;
+    io.request.length = static_cast<std::uint32_t>(std::min(zeroing.range.length, zeroes_at_once));
+    io.zeroes_left = zeroing.range.length - io.request.length;
     submit(io);
 }
 

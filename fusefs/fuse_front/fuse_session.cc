@@ -45,6 +45,7 @@ fuse_lowlevel_ops all_operations() {
     fuse_attribute_operations(operations);
     fuse_xattr_operations(operations);
     fuse_open_operations(operations);
+    fuse_seek_operations(operations);
     fuse_directory_operations(operations);
     return operations;
 }

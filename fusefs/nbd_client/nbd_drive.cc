@@ -100,7 +100,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
 
     // What a request gets without being asked for; 0: it may go on.
     int refusal(const IoRequest& request) const {
-        const bool changes = request.operation != IoOperation::read && request.operation != IoOperation::flush;
+        const bool changes = changes_drive(request.operation);
         switch (state) {
             case State::ended: return ESHUTDOWN;
             case State::closed:

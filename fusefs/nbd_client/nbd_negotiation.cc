@@ -228,6 +228,8 @@ Result<NbdExport> NbdNegotiation::info(const std::string& export_name) {
 Result<NbdExport> NbdNegotiation::go() {
     if (nbd_aio_is_ready(handle_.get()) != 1) {  // an old server may have passed by the negotiation
         int code = 0;
+        // libnbd asks for it before it goes; a server that has no contexts is no worse for it.
+        nbd_add_meta_context(handle_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION);
         if (nbd_aio_opt_go(handle_.get(), {keep_answer, &code, nullptr}) != 0) {
             return failure(nbd_get_errno(), last_message());
         }
@@ -259,6 +261,8 @@ Result<NbdExport> NbdNegotiation::read_export() {
     found.can_fua = nbd_can_fua(handle) == 1;
     found.can_trim = nbd_can_trim(handle) == 1;
     found.can_zero = nbd_can_zero(handle) == 1;
+    found.can_cache = nbd_can_cache(handle) == 1;
+    found.can_block_status = nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
     const std::int64_t minimum = nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM);
     const std::int64_t maximum = nbd_get_block_size(handle, LIBNBD_SIZE_MAXIMUM);
     if (minimum > 0) {

@@ -32,6 +32,8 @@ struct NbdExport {
     bool can_fua = false;
     bool can_trim = false;
     bool can_zero = false;
+    bool can_cache = false;
+    bool can_block_status = false;  // base:allocation is negotiated
     // From the description, where the server is a drivebayfs (doc/PROTOCOL.md, Names); else empty and 0.
     std::string boot_id;
     Epoch epoch = 0;

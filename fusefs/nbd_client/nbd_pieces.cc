@@ -8,6 +8,8 @@ namespace drivebay {
 namespace {
 
 constexpr std::uint32_t zero_buffer = 256 * 1024;
+// Servers refuse to read more than their largest payload ahead.
+constexpr std::uint64_t most_cached = 32 << 20;
 
 }  // namespace
 
@@ -23,6 +25,8 @@ std::optional<NbdPiece> NbdPieces::next() {
         case IoOperation::flush: return next_flush();
         case IoOperation::trim: return next_trim();
         case IoOperation::write_zeroes: return next_zeroes();
+        case IoOperation::cache: return next_cache();
+        case IoOperation::block_status: return next_block_status();
         case IoOperation::read:
         case IoOperation::write: break;
     }
@@ -46,6 +50,51 @@ std::optional<NbdPiece> NbdPieces::next_trim() const {
         return std::nullopt;
     }
     return NbdPiece{IoOperation::trim, begin, static_cast<std::uint32_t>(end - begin), nullptr, false, true};
+}
+
+std::optional<NbdPiece> NbdPieces::next_cache() const {
+    // Advice, like a trim; reading a little more than was asked for does no harm.
+    const std::uint64_t block = server_->minimum_block;
+    const std::uint64_t begin = request_->offset / block * block;
+    const std::uint64_t end = (request_->offset + std::min<std::uint64_t>(request_->length, most_cached)) / block * block;
+    if (done_ != 0 || !server_->can_cache || begin >= end) {
+        return std::nullopt;
+    }
+    return NbdPiece{IoOperation::cache, begin, static_cast<std::uint32_t>(end - begin), nullptr, false, true};
+}
+
+std::optional<NbdPiece> NbdPieces::next_block_status() {
+    if (done_ != 0 || !server_->can_block_status) {
+        if (request_->extents->found.empty()) {
+            request_->extents->found.push_back({request_->length, false, false});
+        }
+        return std::nullopt;
+    }
+    // Whole blocks, and at most what a length on the wire can hold; an answer may cover less than was asked for.
+    const std::uint64_t block = server_->minimum_block;
+    const std::uint64_t begin = request_->offset / block * block;
+    const std::uint64_t end = (request_->offset + request_->length + block - 1) / block * block;
+    const std::uint64_t length = std::min<std::uint64_t>(end - begin, UINT32_MAX / block * block);
+    extents_.found.clear();
+    // The first may lie before the request, within its first block.
+    extents_.limit = request_->extents->limit + (begin == request_->offset ? 0 : 1);
+    return NbdPiece{IoOperation::block_status, begin, static_cast<std::uint32_t>(length), nullptr, false, true, &extents_};
+}
+
+// Cuts what the server told to what was asked for: a part of the first block may lie before it, and more behind it.
+void NbdPieces::take_extents() {
+    std::uint64_t before = request_->offset % server_->minimum_block;
+    std::uint64_t left = request_->length;
+    ExtentList& into = *request_->extents;
+    for (Extent extent : extents_.found) {
+        const std::uint64_t skipped = std::min(before, extent.length);
+        before -= skipped;
+        extent.length = std::min(extent.length - skipped, left);
+        left -= extent.length;
+        if (extent.length > 0 && into.found.size() < into.limit) {
+            into.found.push_back(extent);
+        }
+    }
 }
 
 NbdPiece NbdPieces::next_bounce() {
@@ -104,7 +153,11 @@ std::optional<NbdPiece> NbdPieces::next_zeroes() {
 }
 
 void NbdPieces::answered() {
-    if (request_->operation == IoOperation::trim) {
+    if (request_->operation == IoOperation::block_status) {
+        take_extents();
+    }
+    if (request_->operation == IoOperation::trim || request_->operation == IoOperation::cache ||
+        request_->operation == IoOperation::block_status) {
         done_ = request_->length;
         return;
     }

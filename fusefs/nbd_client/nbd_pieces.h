@@ -13,7 +13,7 @@
 
 namespace drivebay {
 
-// One command on the wire. `data` stays valid until answered() or the end of the NbdPieces.
+// One command on the wire. `data` and `extents` stay valid until answered() or the end of the NbdPieces.
 struct NbdPiece {
     IoOperation command = IoOperation::read;
     std::uint64_t offset = 0;
@@ -21,6 +21,8 @@ struct NbdPiece {
     std::byte* data = nullptr;
     bool fua = false;
     bool may_trim = true;
+    // block_status: what the server tells from `offset` on is put here, as far as it fits; it may tell more than was asked.
+    ExtentList* extents = nullptr;
 };
 
 class NbdPieces {
@@ -45,6 +47,9 @@ private:
     std::optional<NbdPiece> next_data();
     std::optional<NbdPiece> next_zeroes();
     std::optional<NbdPiece> next_trim() const;
+    std::optional<NbdPiece> next_cache() const;
+    std::optional<NbdPiece> next_block_status();
+    void take_extents();
     std::optional<NbdPiece> next_flush() const;
     NbdPiece next_bounce();
 
@@ -53,6 +58,7 @@ private:
     std::uint32_t done_ = 0;
     std::uint32_t current_ = 0;  // how much of the request the piece out now covers
     bool flushed_ = false;
+    ExtentList extents_;  // of the piece out now
     Bounce bounce_state_ = Bounce::none;
     std::unique_ptr<std::byte[]> bounce_;  // one block, or zeroes for a server without WRITE_ZEROES
 };

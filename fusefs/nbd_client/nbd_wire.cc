@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 namespace drivebay {
@@ -12,6 +13,19 @@ namespace {
 
 // Who sent a piece, and the token that was sent with it.
 using Call = std::pair<NbdWire*, void*>;
+
+// Inside libnbd's lock, once for each context's chunk. `entries`: pairs of a length and a state ([Reply types]).
+int keep_extents(void* user_data, const char* context, std::uint64_t, std::uint32_t* entries, std::size_t count, int*) {
+    ExtentList& into = *static_cast<ExtentList*>(user_data);
+    if (context != std::string_view(LIBNBD_CONTEXT_BASE_ALLOCATION)) {
+        return 0;
+    }
+    for (std::size_t i = 0; i + 1 < count && into.found.size() < into.limit; i += 2) {
+        const std::uint32_t state = entries[i + 1];
+        into.found.push_back({entries[i], (state & LIBNBD_STATE_HOLE) != 0, (state & LIBNBD_STATE_ZERO) != 0});
+    }
+    return 0;
+}
 
 void free_call(void* user_data) {
     const std::unique_ptr<Call> call(static_cast<Call*>(user_data));
@@ -73,6 +87,8 @@ void NbdWire::send(const NbdPiece& piece, void* token) {
                                   fua | (piece.may_trim ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
             break;
         case IoOperation::trim: cookie = nbd_aio_trim(handle, piece.length, piece.offset, callback, fua); break;
+        case IoOperation::cache: cookie = nbd_aio_cache(handle, piece.length, piece.offset, callback, 0); break;
+        case IoOperation::block_status: cookie = block_status(handle, piece, callback); break;
     }
     if (cookie < 0) {
         if (nbd_aio_is_dead(handle) == 1 || nbd_aio_is_closed(handle) == 1) {
@@ -82,6 +98,12 @@ void NbdWire::send(const NbdPiece& piece, void* token) {
         }
     }
     look_after_call();
+}
+
+std::int64_t NbdWire::block_status(nbd_handle* handle, const NbdPiece& piece, nbd_completion_callback callback) {
+    const nbd_extent_callback keep = {keep_extents, piece.extents, nullptr};
+    return nbd_aio_block_status(handle, piece.length, piece.offset, keep, callback,
+                                piece.extents->limit == 1 ? LIBNBD_CMD_FLAG_REQ_ONE : 0);
 }
 
 std::vector<NbdWire::Answer> NbdWire::take_answers() {

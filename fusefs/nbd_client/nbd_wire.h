@@ -42,6 +42,7 @@ public:
 
 private:
     static int on_answer(void* user_data, int* error);
+    static std::int64_t block_status(nbd_handle* handle, const NbdPiece& piece, nbd_completion_callback callback);
     void on_events(std::uint32_t events);
     void look_after_call();
 

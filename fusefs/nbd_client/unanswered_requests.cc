@@ -7,8 +7,7 @@
 namespace drivebay {
 
 UnansweredRequests::Entry::Entry(IoRequest& request, const NbdExport& server) : pieces(request, server) {
-    is_write = request.operation == IoOperation::write || request.operation == IoOperation::write_zeroes ||
-               request.operation == IoOperation::trim;
+    is_write = changes_drive(request.operation);
     const std::uint64_t block = server.minimum_block;
     begin = request.offset / block * block;
     end = (request.offset + request.length + block - 1) / block * block;

@@ -197,6 +197,7 @@ void NbdConnection::begin_transmission() {
     context_.loop.cancel(std::exchange(handshake_timer_, 0));
     phase_ = Phase::transmission;
     structured_replies_ = handshake_.structured_replies();
+    facts_.block_status = handshake_.block_status();
     const std::vector<std::byte> rest = handshake_.take_rest();
     std::copy(rest.begin(), rest.end(), input_.begin());
     input_begin_ = 0;

@@ -185,7 +185,7 @@ ExportDescription Exports::describe(const ViewInfo& info) {
     ExportDescription description;
     description.size = info.geometry.size;
     // Multi-conn holds for all views: a flush through any connection is one of the whole drive.
-    description.flags = has_flags | send_flush | can_multi_conn;
+    description.flags = has_flags | send_flush | can_multi_conn | send_cache;
     description.flags |= writable ? send_fua | send_trim | send_write_zeroes : read_only;
     description.flags |= info.geometry.rotational ? rotational : 0;
     description.preferred_block = std::max<std::uint32_t>(4096, info.geometry.block_size);

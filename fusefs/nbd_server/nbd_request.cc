@@ -31,7 +31,15 @@ Verdict judge(const RequestHeader& request, const ExportFacts& facts) {
         case Command::disconnect: return disconnect;
         case Command::read: known_flags = command_fua | command_dont_fragment; break;
         case Command::flush: known_flags = command_fua; break;
-        case Command::cache: return refuse(WireError::invalid);  // not offered
+        // Of any length: what is done for it is bounded by the drive (drive.h).
+        case Command::cache: known_flags = command_fua; break;
+        case Command::block_status:
+            // [NBD_CMD_BLOCK_STATUS]: not without a metadata context, hence without structured replies.
+            if (!facts.block_status) {
+                return refuse(WireError::invalid);
+            }
+            known_flags = command_fua | command_request_one;
+            break;
         case Command::write:
         case Command::trim:
             known_flags = command_fua;

@@ -10,6 +10,7 @@ namespace drivebay::nbd {
 struct ExportFacts {
     std::uint64_t size = 0;
     bool writable = false;
+    bool block_status = false;  // base:allocation was negotiated
 };
 
 struct Verdict {

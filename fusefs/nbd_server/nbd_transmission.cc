@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t held_limit = largest_payload;
 constexpr std::size_t request_cost = 512;
+// Its extents as the drive tells them, and as the reply does.
+constexpr std::size_t block_status_cost = most_extents * sizeof(Extent) + block_status_size(most_extents);
 constexpr std::size_t assured = (std::size_t{1} << 20) + request_cost;
 constexpr std::size_t most_unanswered = 1024;
 
@@ -124,7 +126,8 @@ bool NbdConnection::take_request(const RequestHeader& header) {
     const bool performs = verdict.action == Verdict::Action::perform;
     const auto command = static_cast<Command>(header.type);
     const bool has_data = performs && (command == Command::read || command == Command::write);
-    const std::size_t cost = request_cost + (has_data ? header.length : 0);
+    const std::size_t cost = request_cost + (has_data ? header.length : 0) +
+                             (performs && command == Command::block_status ? block_status_cost : 0);
     if (!may_hold(cost)) {
         blocked_ = true;
         return false;
@@ -175,6 +178,8 @@ NbdConnection::Work& NbdConnection::new_work(const RequestHeader& header, std::s
     work.io.length = header.length;
     work.io.data = nullptr;
     work.io.may_lend = true;
+    work.io.extents = &work.extents;
+    work.extents.limit = (header.flags & command_request_one) != 0 ? 1 : most_extents;
     work.io.fua = (header.flags & command_fua) != 0;
     work.io.may_trim = (header.flags & command_no_hole) == 0;
     held_ += held;
@@ -188,6 +193,8 @@ void NbdConnection::submit(Work& work) {
         case Command::write: work.io.operation = IoOperation::write; break;
         case Command::flush: work.io.operation = IoOperation::flush; break;
         case Command::trim: work.io.operation = IoOperation::trim; break;
+        case Command::cache: work.io.operation = IoOperation::cache; break;
+        case Command::block_status: work.io.operation = IoOperation::block_status; break;
         default: work.io.operation = IoOperation::write_zeroes; break;
     }
     work.io.context = &work;
@@ -209,29 +216,20 @@ void NbdConnection::completed(Work& work, int error) {
 }
 
 void NbdConnection::answer(Work& work, WireError error) {
-    std::byte* to = work.reply.data();
-    const bool is_read = work.command == Command::read;
-    work.reply_data = is_read && error == WireError::none ? work.io.length : 0;
-    if (is_read && structured_replies_) {
-        // [Structured reply chunk message]: one chunk, the last.
-        to = put(to, structured_reply_magic);
-        to = put(to, reply_done);
-        to = put(to, error == WireError::none ? reply_offset_data : reply_error);
-        to = put(to, work.cookie);
-        if (error == WireError::none) {
-            to = put<std::uint32_t>(to, 8 + work.io.length);
-            to = put(to, work.io.offset);
-        } else {
-            to = put<std::uint32_t>(to, 6);
-            to = put(to, static_cast<std::uint32_t>(error));
-            to = put<std::uint16_t>(to, 0);
-        }
-    } else {
-        to = put(to, simple_reply_magic);
-        to = put(to, static_cast<std::uint32_t>(error));
-        to = put(to, work.cookie);
+    if (error == WireError::none && work.command == Command::block_status) {
+        work.buffer = context_.buffers.take(block_status_size(work.extents.found.size()));
+        error = work.buffer ? error : WireError::no_memory;
     }
-    work.reply_size = static_cast<std::size_t>(to - work.reply.data());
+    work.reply_data = 0;
+    if (error != WireError::none || (work.command != Command::read && work.command != Command::block_status)) {
+        work.reply = plain_reply(work.command, structured_replies_, work.cookie, error);
+    } else if (work.command == Command::read) {
+        work.reply_data = work.io.length;
+        work.reply = read_reply(structured_replies_, work.cookie, work.io.offset, work.io.length);
+    } else {
+        work.reply_data = put_block_status(work.buffer.data(), work.extents.found, work.io.length);
+        work.reply = block_status_reply(work.cookie, work.reply_data);
+    }
     (last_answer_ == nullptr ? first_answer_ : last_answer_->next) = &work;
     last_answer_ = &work;
     schedule_send();
@@ -251,7 +249,7 @@ void NbdConnection::schedule_send() {
 
 // The bytes of a lent file go from the page cache to the socket without a copy. Negative: as sendfile(2).
 ssize_t NbdConnection::send_lent(const Work& work) {
-    const std::size_t done = sent_ - work.reply_size;
+    const std::size_t done = sent_ - work.reply.size;
     auto offset = static_cast<off_t>(work.io.offset + done);
     const ssize_t put = sendfile(socket_.get(), work.io.lent->get(), &offset, work.reply_data - done);
     if (put == 0) {
@@ -271,16 +269,16 @@ void NbdConnection::send() {
         std::size_t done = sent_;
         bool more = false;  // a lent file comes next
         for (Work* work = first_answer_; work != nullptr && count + 2 <= pieces.size(); work = work->next) {
-            if (done < work->reply_size) {
-                pieces[count++] = {work->reply.data() + done, work->reply_size - done};
-                done = work->reply_size;
+            if (done < work->reply.size) {
+                pieces[count++] = {work->reply.bytes.data() + done, work->reply.size - done};
+                done = work->reply.size;
             }
             more = work->io.lent != nullptr;
             if (more) {
                 break;
             }
             if (work->reply_data > 0) {
-                const std::size_t offset = done - work->reply_size;
+                const std::size_t offset = done - work->reply.size;
                 pieces[count++] = {work->buffer.data() + offset, work->reply_data - offset};
             }
             done = 0;
@@ -306,7 +304,7 @@ void NbdConnection::send() {
         text_.erase(0, of_text);
         left -= of_text;
         while (first_answer_ != nullptr && left > 0) {
-            const std::size_t whole = first_answer_->reply_size + first_answer_->reply_data;
+            const std::size_t whole = first_answer_->reply.size + first_answer_->reply_data;
             const std::size_t piece = std::min(left, whole - sent_);
             sent_ += piece;
             left -= piece;
@@ -328,6 +326,7 @@ void NbdConnection::release(Work& work) {
     const std::size_t held = std::exchange(work.held, 0);
     work.buffer.reset();
     work.io.lent.reset();
+    work.extents = {};
     work.next = std::exchange(free_works_, &work);
     held_ -= held;
     --unanswered_;

@@ -1,9 +1,8 @@
 // What an NBD connection keeps of a request; for NbdConnection's own files.
 #pragma once
 
-#include <array>
-
 #include "fusefs/nbd_server/nbd_connection.h"
+#include "fusefs/nbd_server/nbd_reply.h"
 
 namespace drivebay::nbd {
 
@@ -15,8 +14,8 @@ struct NbdConnection::Work {
     Command command = Command::read;
     std::uint64_t cookie = 0;
     std::size_t held = 0;
-    std::array<std::byte, chunk_header_size + 8> reply;
-    std::size_t reply_size = 0;
+    ExtentList extents;  // of a BLOCK_STATUS, until it is answered
+    ReplyHead reply;
     std::size_t reply_data = 0;  // bytes that follow: of the buffer, or of `io.lent`
     Work* next = nullptr;
 };

@@ -242,6 +242,71 @@ BOOST_AUTO_TEST_CASE(a_file_that_was_cut_gives_old_data) {
     bench.close();
 }
 
+BOOST_AUTO_TEST_CASE(a_hole_is_told_as_data_or_data_as_a_hole) {
+    for (const bool direct : {true, false}) {
+        Bench bench;
+        const std::string path = bench.image(1 << 20);
+        bench.open(path, direct);
+        std::vector<std::byte> memory(8192, std::byte{1});
+        BOOST_REQUIRE(bench.perform(IoOperation::write, 65536, 8192, memory.data()) == 0);
+        BOOST_REQUIRE(bench.perform(IoOperation::write, 262144, 4096, memory.data()) == 0);
+        const auto extents = [&](std::uint64_t offset, std::uint32_t length, std::size_t limit = most_extents) {
+            ExtentList list;
+            list.limit = limit;
+            IoRequest request;
+            request.operation = IoOperation::block_status;
+            request.offset = offset;
+            request.length = length;
+            request.extents = &list;
+            BOOST_TEST(bench.perform(request) == 0);
+            return list.found;
+        };
+        BOOST_TEST((extents(0, 1 << 20) == std::vector<Extent>{{65536, true, true},
+                                                               {8192, false, false},
+                                                               {262144 - 65536 - 8192, true, true},
+                                                               {4096, false, false},
+                                                               {(1 << 20) - 262144 - 4096, true, true}}));
+        BOOST_TEST((extents(65537, 100) == std::vector<Extent>{{100, false, false}}));
+        BOOST_TEST((extents(65535, 3) == std::vector<Extent>{{1, true, true}, {2, false, false}}));
+        BOOST_TEST((extents(65535, 1 << 18, 1) == std::vector<Extent>{{1, true, true}}));
+        BOOST_TEST((extents((1 << 20) - 1, 1) == std::vector<Extent>{{1, true, true}}));
+        BOOST_TEST(bench.perform(IoOperation::cache, 0, 1 << 20) == 0);
+        BOOST_TEST(bench.perform(IoOperation::cache, 1 << 20, 1) == EINVAL);
+        ExtentList list;
+        IoRequest request;
+        request.operation = IoOperation::block_status;
+        request.offset = 1 << 20;
+        request.length = 1;
+        request.extents = &list;
+        BOOST_TEST(bench.perform(request) == EINVAL);
+        // What was cut off does not read as zeroes, so it is no hole.
+        BOOST_REQUIRE(truncate(path.c_str(), 524288) == 0);
+        request.offset = 300000;
+        request.length = 500000;
+        BOOST_TEST(bench.perform(request) == EIO);
+        bench.close();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_read_only_drive_cannot_be_asked_for_its_extents) {
+    Bench bench;
+    const std::string path = bench.image(1 << 16);
+    Result<OpenedFile> opened = open_file(quick(path, true));
+    BOOST_REQUIRE(opened.ok());
+    Result<std::unique_ptr<AioQueue>> queue = AioQueue::create(bench.loop, 32);
+    bench.drive = std::make_unique<AioDrive>(bench.resources(), std::move(*queue), std::move(*opened));
+    ExtentList list;
+    IoRequest request;
+    request.operation = IoOperation::block_status;
+    request.length = 1 << 16;
+    request.extents = &list;
+    BOOST_TEST(bench.perform(request) == 0);
+    BOOST_TEST((list.found == std::vector<Extent>{{1 << 16, true, true}}));
+    BOOST_TEST(bench.perform(IoOperation::cache, 0, 1 << 16) == 0);
+    BOOST_TEST(bench.perform(IoOperation::trim, 0, 1 << 16) == EROFS);
+    bench.close();
+}
+
 BOOST_AUTO_TEST_CASE(a_drive_closes_while_something_is_in_flight) {
     Bench bench;
     bench.open(bench.image(1 << 20));

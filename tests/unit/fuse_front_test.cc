@@ -69,6 +69,13 @@ struct MemoryView final : View {
         } else if (request.operation == IoOperation::write_zeroes) {
             std::memset(at, 0, request.length);
         }
+        if (request.operation == IoOperation::block_status) {
+            // Stripes of a megabyte, the first and the last of data; an answer at a time.
+            const std::uint64_t stripe = 1 << 20;
+            const bool hole = request.offset / stripe % 2 == 1;
+            request.extents->found = {{std::min<std::uint64_t>(request.length, stripe - request.offset % stripe),
+                                       hole && has_holes, hole && has_holes}};
+        }
         request.done(request, 0);
     }
 
@@ -81,6 +88,7 @@ struct MemoryView final : View {
     std::vector<std::byte>& medium;
     ViewInfo view_info;
     bool is_ended = false;
+    std::atomic<bool> has_holes{true};
     std::atomic<bool> holding{false};
     std::vector<IoRequest*> held;
     std::mutex seen_mutex;
@@ -380,6 +388,30 @@ BOOST_FIXTURE_TEST_CASE(a_hole_spares_bytes_or_takes_others, Mounted) {
     std::fill_n(expected.begin() + 4096, 8192, std::byte{0});
     BOOST_TEST((medium() == expected));
     BOOST_TEST(error_of(fallocate(file.get(), 0, 0, 4096)) == EOPNOTSUPP);
+}
+
+// lseek(2); the drive of 4 MiB has holes in its second and its last megabyte.
+BOOST_FIXTURE_TEST_CASE(a_seek_for_data_finds_a_hole, Mounted) {
+    UniqueFd file(open(view_path("install").c_str(), O_RDONLY));
+    BOOST_REQUIRE(static_cast<bool>(file));
+    constexpr off_t mib = 1 << 20;
+    const auto seek = [&](off_t offset, int whence) { return lseek(file.get(), offset, whence); };
+    BOOST_TEST(seek(0, SEEK_DATA) == 0);
+    BOOST_TEST(seek(5, SEEK_DATA) == 5);
+    BOOST_TEST(seek(0, SEEK_HOLE) == mib);
+    BOOST_TEST(seek(mib + 7, SEEK_HOLE) == mib + 7);
+    BOOST_TEST(seek(mib, SEEK_DATA) == 2 * mib);
+    BOOST_TEST(seek(2 * mib, SEEK_HOLE) == 3 * mib);
+    BOOST_TEST(error_of(seek(3 * mib, SEEK_DATA)) == ENXIO);
+    BOOST_TEST(error_of(seek(4 * mib, SEEK_HOLE)) == ENXIO);
+    BOOST_TEST(error_of(seek(4 * mib, SEEK_DATA)) == ENXIO);
+    BOOST_TEST(error_of(seek(-1, SEEK_DATA)) == ENXIO);
+    install->has_holes = false;
+    BOOST_TEST(seek(0, SEEK_HOLE) == 4 * mib);
+    BOOST_TEST(seek(4 * mib - 1, SEEK_DATA) == 4 * mib - 1);
+    BOOST_TEST(seek(-5, SEEK_END) == 4 * mib - 5);
+    in_loop([&] { install->is_ended = true; });
+    BOOST_TEST(error_of(seek(0, SEEK_DATA)) == ESHUTDOWN);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_old_handle_reaches_the_new_epoch, Mounted) {

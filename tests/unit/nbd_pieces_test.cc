@@ -15,6 +15,7 @@ struct Server {
     NbdExport server;
     std::vector<std::byte> medium = std::vector<std::byte>(64 * 1024);
     std::vector<NbdPiece> seen;
+    std::vector<Extent> told;  // the answer to a block status
 
     Server() {
         server.geometry.size = medium.size();
@@ -40,6 +41,11 @@ struct Server {
                 break;
             case IoOperation::trim: BOOST_TEST(server.can_trim); break;
             case IoOperation::flush: BOOST_TEST(server.can_flush); break;
+            case IoOperation::cache: BOOST_TEST(server.can_cache); break;
+            case IoOperation::block_status:
+                BOOST_TEST(server.can_block_status);
+                piece.extents->found = told;
+                break;
         }
         if (piece.command == IoOperation::read || piece.command == IoOperation::write) {
             BOOST_TEST(piece.length <= server.maximum_payload);
@@ -184,6 +190,61 @@ BOOST_AUTO_TEST_CASE(a_repeated_request_leaves_out_its_beginning) {
         }
         BOOST_TEST((medium == expected));
     }
+}
+
+namespace {
+
+std::vector<Extent> extents_of(Server& server, std::uint64_t offset, std::uint32_t length, std::size_t limit = most_extents) {
+    ExtentList extents;
+    extents.limit = limit;
+    IoRequest request;
+    request.operation = IoOperation::block_status;
+    request.offset = offset;
+    request.length = length;
+    request.extents = &extents;
+    server.run(request);
+    return extents.found;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(a_server_without_block_status_is_asked_or_has_holes, Server) {
+    BOOST_TEST((extents_of(*this, 100, 1000) == std::vector<Extent>{{1000, false, false}}));
+    BOOST_TEST(seen.empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(extents_of_whole_blocks_are_shifted_or_reach_too_far, Server) {
+    server.can_block_status = true;
+    server.minimum_block = 4096;
+    told = {{4096, true, true}, {0, true, true}, {8192, false, false}, {1 << 20, true, true}};
+    BOOST_TEST((extents_of(*this, 5000, 12000) ==
+                std::vector<Extent>{{3192, true, true}, {8192, false, false}, {616, true, true}}));
+    BOOST_TEST(seen.back().offset == 4096u);
+    BOOST_TEST(seen.back().length == 16384u);
+    BOOST_TEST((extents_of(*this, 5000, 12000, 1) == std::vector<Extent>{{3192, true, true}}));
+    told = {{512, true, true}, {10000, false, true}};  // a server whose extents are no whole blocks
+    BOOST_TEST((extents_of(*this, 5000, 100, 1) == std::vector<Extent>{{100, false, true}}));
+    told = {{UINT64_MAX, true, true}};
+    BOOST_TEST((extents_of(*this, 0, 65536) == std::vector<Extent>{{65536, true, true}}));
+    told = {};  // a server that answers another context only
+    BOOST_TEST((extents_of(*this, 0, 65536) == std::vector<Extent>{{65536, false, false}}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_server_without_cache_is_asked_for_it_or_for_too_much, Server) {
+    server.can_cache = true;
+    IoRequest request;
+    request.operation = IoOperation::cache;
+    request.offset = 0;
+    request.length = 65536;
+    run(request);
+    BOOST_REQUIRE(seen.size() == 1u);
+    server.can_cache = false;
+    run(request);
+    BOOST_TEST(seen.size() == 1u);
+    server.can_cache = true;
+    request.length = 0xffff0000;
+    NbdPieces pieces(request, server);
+    BOOST_TEST(pieces.next()->length == 32u << 20);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

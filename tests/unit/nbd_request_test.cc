@@ -8,8 +8,10 @@ namespace drivebay::nbd {
 namespace {
 
 constexpr std::uint64_t size = std::uint64_t{1} << 30;
-constexpr ExportFacts writable{size, true};
-constexpr ExportFacts protected_export{size, false};
+constexpr ExportFacts writable{size, true, false};
+constexpr ExportFacts protected_export{size, false, false};
+constexpr ExportFacts with_context{size, true, true};
+constexpr ExportFacts protected_context{size, false, true};
 constexpr std::uint32_t mib = 1u << 20;
 
 RequestHeader request(Command command, std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0) {
@@ -67,8 +69,46 @@ const std::vector<Row> rows = {
     {"zeroes with FAST_ZERO, never offered", request(Command::write_zeroes, 0, 512, 1 << 4), writable, answer, WireError::invalid},
     {"zeroes across the end", request(Command::write_zeroes, size - 1, 2), writable, answer, WireError::no_space},
     {"zeroes to a read-only export", request(Command::write_zeroes, 0, 512), protected_export, answer, WireError::not_permitted},
-    {"block status, never offered", request(Command::block_status, 0, 512), writable, answer, WireError::invalid},
-    {"cache, never offered", request(Command::cache, 0, 512), writable, answer, WireError::invalid},
+    {"block status without a context", request(Command::block_status, 0, 512), writable, answer, WireError::invalid},
+    {"block status", request(Command::block_status, 0, 512), with_context, perform},
+    {"block status through a read-only export", request(Command::block_status, 0, 512), protected_context, perform},
+    {"block status of one extent", request(Command::block_status, 0, 512, command_request_one), with_context, perform},
+    {"block status of all", request(Command::block_status, 0, size), with_context, perform},
+    {"block status of the last byte", request(Command::block_status, size - 1, 1), with_context, perform},
+    {"block status across the end", request(Command::block_status, size - 1, 2), with_context, answer, WireError::invalid},
+    {"block status at the end", request(Command::block_status, size, 1), with_context, answer, WireError::invalid},
+    {"block status of 4 GiB", request(Command::block_status, 0, UINT32_MAX), with_context, answer, WireError::invalid},
+    {"block status overflowing", request(Command::block_status, UINT64_MAX, 2), with_context, answer, WireError::invalid},
+    {"block status of nothing", request(Command::block_status, 0, 0), with_context, answer, WireError::invalid},
+    {"block status with DF", request(Command::block_status, 0, 512, command_dont_fragment), with_context, answer, WireError::invalid},
+    {"block status with NO_HOLE", request(Command::block_status, 0, 512, command_no_hole), with_context, answer, WireError::invalid},
+    {"cache", request(Command::cache, 0, 512), writable, perform},
+    {"cache of a read-only export", request(Command::cache, 0, 512), protected_export, perform},
+    {"cache of all, beyond the largest payload", request(Command::cache, 0, size), writable, perform},
+    {"cache across the end", request(Command::cache, size - 1, 2), writable, answer, WireError::invalid},
+    {"cache of nothing", request(Command::cache, 0, 0), writable, answer, WireError::invalid},
+    {"cache with REQ_ONE", request(Command::cache, 0, 512, command_request_one), writable, answer, WireError::invalid},
+    {"a read with REQ_ONE", request(Command::read, 0, 512, command_request_one), with_context, answer, WireError::invalid},
+    {"a read of one byte less than the largest payload", request(Command::read, 0, 32 * mib - 1), writable, perform},
+    {"a read of the largest payload, unaligned", request(Command::read, 511, 32 * mib), writable, perform},
+    {"a read of 4 GiB", request(Command::read, 0, UINT32_MAX), writable, answer, WireError::invalid},
+    {"a write of one byte less than the largest payload", request(Command::write, 0, 32 * mib - 1), writable, perform, WireError::none, 32 * mib - 1},
+    {"a write of the last byte", request(Command::write, size - 1, 1), writable, perform, WireError::none, 1},
+    {"a write at the end", request(Command::write, size, 1), writable, answer, WireError::no_space, 1},
+    {"a write whose end overflows", request(Command::write, UINT64_MAX, 1), writable, answer, WireError::no_space, 1},
+    {"a write of the largest payload up to the end", request(Command::write, size - 32 * mib, 32 * mib), writable, perform, WireError::none, 32 * mib},
+    {"a write with REQ_ONE", request(Command::write, 0, 1, command_request_one), writable, answer, WireError::invalid, 1},
+    {"a flush with FUA", request(Command::flush, 0, 0, command_fua), writable, perform},
+    {"a flush with DF", request(Command::flush, 0, 0, command_dont_fragment), writable, answer, WireError::invalid},
+    {"a trim whose end overflows", request(Command::trim, UINT64_MAX - 1, 2), writable, answer, WireError::invalid},
+    {"a trim with NO_HOLE", request(Command::trim, 0, 512, command_no_hole), writable, answer, WireError::invalid},
+    {"a trim of everything", request(Command::trim, 0, size), writable, perform},
+    {"zeroes of nothing", request(Command::write_zeroes, 0, 0), writable, answer, WireError::invalid},
+    {"zeroes at the end", request(Command::write_zeroes, size, 512), writable, answer, WireError::no_space},
+    {"zeroes whose end overflows", request(Command::write_zeroes, UINT64_MAX, UINT32_MAX), writable, answer, WireError::no_space},
+    {"a resize", request(static_cast<Command>(8), 0, 512), writable, answer, WireError::invalid},
+    {"the largest command", request(static_cast<Command>(0xffff), 0, 512), with_context, answer, WireError::invalid},
+    {"a disconnect with flags and a length", request(Command::disconnect, 1, 1, 0xffff), writable, disconnect},
     {"an unknown command", request(static_cast<Command>(77), 0, 512), writable, answer, WireError::invalid},
     {"a disconnect", request(Command::disconnect, 0, 0), writable, disconnect},
     {"a wrong magic", {0x12345678, 0, 0, 7, 0, 512}, writable, disconnect},
@@ -96,7 +136,7 @@ BOOST_AUTO_TEST_CASE(a_request_outside_the_drive_is_performed) {
         for (unsigned flags = 0; flags < 64; ++flags) {
             for (const std::uint64_t offset : offsets) {
                 for (const std::uint32_t length : lengths) {
-                    for (const ExportFacts& facts : {writable, protected_export}) {
+                    for (const ExportFacts& facts : {writable, protected_export, with_context, protected_context}) {
                         const auto command = static_cast<Command>(type);
                         const Verdict verdict =
                             judge(request(command, offset, length, static_cast<std::uint16_t>(flags)), facts);
@@ -104,8 +144,10 @@ BOOST_AUTO_TEST_CASE(a_request_outside_the_drive_is_performed) {
                             BOOST_REQUIRE(verdict.payload <= largest_payload);
                             continue;
                         }
-                        const bool changes = command != Command::read && command != Command::flush;
+                        const bool changes = command == Command::write || command == Command::trim ||
+                                             command == Command::write_zeroes;
                         BOOST_REQUIRE(facts.writable || !changes);
+                        BOOST_REQUIRE(facts.block_status || command != Command::block_status);
                         BOOST_REQUIRE(offset <= size && length <= size - offset);
                         BOOST_REQUIRE(length > 0 || command == Command::flush);
                     }

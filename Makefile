@@ -86,7 +86,7 @@ FORCE:
 
 -include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(TESTS) $(MAINS)))
 
-include tests/module.mk tests/sim/module.mk tests/bench/module.mk
+include tests/module.mk tests/sim/module.mk tests/bench/module.mk tests/fuzz/module.mk
 
 .PHONY: deps
 deps: ## install what building and testing need (from debian/control); nothing to do when all is there
@@ -112,9 +112,7 @@ install: all ## install into $(DESTDIR)$(prefix)
 clean: ## remove all that was built, the chassis' kernel included
 	rm -rf build
 
-.PHONY: fuzz deb
-fuzz: ## fuzzers for everything that parses (to come: says so and fails)
-	@echo "make fuzz: the fuzzers come with the data path's speed work; they are not built yet" >&2; exit 1
+.PHONY: deb
 deb: ## Debian packages (to come: says so and fails)
 	@echo "make deb: the packages come with the installation work; until then: make install" >&2; exit 1
 

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs what debian/control's Build-Depends names and this machine lacks; does nothing when all is there.
+# Installs what debian/control's Build-Depends names and this machine lacks, and the packages that are named as arguments;
+# does nothing when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
 packages=$(sed -n '/^Build-Depends:/,/^$/p' debian/control |
     sed -e '/^#/d' -e 's/^Build-Depends://' -e 's/debhelper-compat *([^)]*)/debhelper/' -e 's/([^)]*)//g' -e 's/<[^>]*>//g' |
     tr ',\n' '  ')
+packages="$packages $*"
 
 missing=
 for package in $packages; do

@@ -14,13 +14,10 @@ Result<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_por
         return Error{EINVAL, fmt::format("{} is no address: write /path/of/socket, host, host:port or [v6]:port",
                                          log::quoted(text))};
     };
-    constexpr std::string_view unix_scheme = "unix:";
+    constexpr std::string_view unix_scheme = "unix:/";  // with its path: a host may be called unix, and have a port
     constexpr std::string_view http_scheme = "http://";
     if (text.substr(0, unix_scheme.size()) == unix_scheme) {
-        text.remove_prefix(unix_scheme.size());
-        if (text.empty() || text.front() != '/') {
-            return refuse();
-        }
+        text.remove_prefix(unix_scheme.size() - 1);
     }
     Endpoint endpoint;
     if (!text.empty() && text.front() == '/') {
@@ -56,7 +53,7 @@ Result<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_por
             return refuse();
         }
     }
-    if (endpoint.host.empty() || endpoint.host.find_first_of("/ @") != std::string::npos) {
+    if (endpoint.host.empty() || endpoint.host.find_first_of("/ @[]") != std::string::npos) {
         return refuse();
     }
     return endpoint;

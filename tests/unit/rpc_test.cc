@@ -74,7 +74,8 @@ BOOST_AUTO_TEST_CASE(addresses_are_read_as_people_write_them) {
     BOOST_TEST(parse_endpoint("mm.example")->port == default_api_port);
     BOOST_TEST(parse_endpoint("[::1]:5")->host == "::1");
     BOOST_TEST(to_string(*parse_endpoint("[::1]:5")) == "[::1]:5");
-    for (const char* text : {"", "unix:", "unix:x", ":80", "a:", "a:0", "a:65536", "a:x", "[::1", "[::1]x", "a b"}) {
+    BOOST_TEST(parse_endpoint("unix:5")->host == "unix");
+    for (const char* text : {"", "unix:", "unix:x", ":80", "a:", "a:0", "a:65536", "a:x", "[::1", "[::1]x", "[[]", "a b"}) {
         BOOST_TEST(!parse_endpoint(text).ok(), text);
     }
 }

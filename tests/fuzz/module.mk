@@ -1,0 +1,43 @@
+# The fuzzers: libFuzzer with clang, in a build folder of their own. Their entries are also built into the unit tests, which
+# feed them the corpus.
+
+FUZZERS := handshake transmission names control
+FUZZ_BUILD := build/fuzz
+FUZZ_CXX ?= clang++-14
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS := -std=c++20 -I. -DDRIVEBAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) \
+	-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
+
+fuzz_engine := fusefs/engine/admitted_view.cc fusefs/engine/aligned_buffer.cc fusefs/loop/event_loop.cc
+fuzz_base := $(filter lib/base/% lib/protocol/% lib/config/%,$(lib_SOURCES)) lib/rpc/endpoint.cc
+fuzz_handshake_SOURCES := fusefs/nbd_server/nbd_handshake.cc $(fuzz_base)
+fuzz_transmission_SOURCES := $(filter fusefs/nbd_server/%,$(fusefs_SOURCES)) $(fuzz_engine) $(fuzz_base)
+fuzz_names_SOURCES := fusefs/fuse_front/fuse_range.cc fusefs/fuse_front/fuse_tree.cc $(fuzz_base)
+fuzz_control_SOURCES := arbiter/api/request_body.cc fusefs/nbd_client/nbd_negotiation.cc $(fuzz_base)
+
+fuzz_objects = $(patsubst %.cc,$(FUZZ_BUILD)/obj/%.o,$(1))
+
+$(FUZZ_BUILD)/obj/%.o: %.cc
+	$(say) FUZZ $<
+	@mkdir -p $(@D)
+	$(quiet)$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+define fuzzer_rule
+$(FUZZ_BUILD)/obj/tests/fuzz/main_$(1).o: tests/fuzz/libfuzzer_main.cc
+	@mkdir -p $$(@D)
+	$$(quiet)$$(FUZZ_CXX) $$(FUZZ_FLAGS) -DFUZZ=$(1) -c -o $$@ $$<
+$(FUZZ_BUILD)/fuzz_$(1): $$(call fuzz_objects,tests/fuzz/fuzz_$(1).cc $$(fuzz_$(1)_SOURCES)) $(FUZZ_BUILD)/obj/tests/fuzz/main_$(1).o
+	$$(say) LINK $$@
+	$$(quiet)$$(FUZZ_CXX) $$(FUZZ_FLAGS) -fsanitize=fuzzer -o $$@ $$(sort $$^) $$(LINK_LIBS)
+endef
+$(foreach fuzzer,$(FUZZERS),$(eval $(call fuzzer_rule,$(fuzzer))))
+
+-include $(patsubst %.o,%.d,$(call fuzz_objects,$(foreach fuzzer,$(FUZZERS),tests/fuzz/fuzz_$(fuzzer).cc $(fuzz_$(fuzzer)_SOURCES))))
+
+# Not in debian/control: building and testing need no clang.
+.PHONY: fuzz fuzzers
+fuzz: ## fuzz everything that parses, FUZZ_SECONDS (60) each (FUZZERS="names control"; clang-14 is installed if missing)
+	@tests/deps.sh clang-14
+	@$(MAKE) --no-print-directory fuzzers
+	@tests/fuzz/run.sh $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+fuzzers: $(foreach fuzzer,$(FUZZERS),$(FUZZ_BUILD)/fuzz_$(fuzzer))

@@ -30,6 +30,7 @@ BOOST_AUTO_TEST_CASE(a_range_reaches_behind_the_end) {
     BOOST_TEST((clipped_range(last, UINT64_MAX, size) == FuseRange{size, 0}));
     BOOST_TEST((clipped_range(-1, 1, size) == FuseRange{size, 0}));
     BOOST_TEST((clipped_range(first, UINT64_MAX, size) == FuseRange{size, 0}));
+    BOOST_TEST((clipped_range(first, 1, UINT64_MAX) == FuseRange{UINT64_MAX, 0}));
     BOOST_TEST((clipped_range(7, 0, size) == FuseRange{7, 0}));
     BOOST_TEST((clipped_range(last, 1, UINT64_MAX) == FuseRange{static_cast<std::uint64_t>(last), 1}));
 }

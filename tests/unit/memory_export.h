@@ -120,6 +120,7 @@ public:
     }
     void open(const std::string& blade, const DriveReference& name, Mode,
               std::function<void(Result<std::shared_ptr<View>>)> callback) override {
+        ++opened;
         if (fits(blade, name)) {
             return callback(std::shared_ptr<View>(view));
         }
@@ -127,6 +128,7 @@ public:
     }
 
     std::shared_ptr<AdmittedView> view;
+    int opened = 0;  // asked for, at least
 
 private:
     bool fits(const std::string& blade, const DriveReference& name) const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstring>
+#include <tuple>
 #include <vector>
 
 namespace drivebay {
@@ -228,6 +229,27 @@ BOOST_FIXTURE_TEST_CASE(extents_of_whole_blocks_are_shifted_or_reach_too_far, Se
     BOOST_TEST((extents_of(*this, 0, 65536) == std::vector<Extent>{{65536, true, true}}));
     told = {};  // a server that answers another context only
     BOOST_TEST((extents_of(*this, 0, 65536) == std::vector<Extent>{{65536, false, false}}));
+}
+
+// CVE-2025-47712: whole blocks around a request are longer than any length on the wire.
+BOOST_FIXTURE_TEST_CASE(whole_blocks_around_4_gib_are_asked_for_as_none, Server) {
+    server.can_block_status = true;
+    server.minimum_block = 4096;
+    ExtentList extents;
+    IoRequest request;
+    request.operation = IoOperation::block_status;
+    request.extents = &extents;
+    for (const auto& [offset, length, expected] : {std::tuple{1u, UINT32_MAX, 0xfffff000u},
+                                                   {4096u, UINT32_MAX, 0xfffff000u},
+                                                   {4095u, 2u, 8192u},
+                                                   {4095u, UINT32_MAX - 4095, 0xfffff000u}}) {
+        request.offset = offset;
+        request.length = length;
+        NbdPieces pieces(request, server);
+        const std::optional<NbdPiece> piece = pieces.next();
+        BOOST_REQUIRE(piece.has_value());
+        BOOST_TEST(piece->length == expected);
+    }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_server_without_cache_is_asked_for_it_or_for_too_much, Server) {

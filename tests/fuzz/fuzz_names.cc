@@ -31,17 +31,18 @@ void check_reference(const std::string& text) {
 }
 
 void check_ranges(Reader& input) {
-    const auto offset = input.number<off_t>();
-    const auto length = input.number<off_t>();
+    const auto offset = input.number<std::uint64_t>();
+    const auto length = input.number<std::uint64_t>();
     const std::uint64_t end = input.number<std::uint64_t>() >> 1;  // a size fits an off_t
-    const auto mode = input.number<std::int32_t>();
-    const FuseRange range = clipped_range(offset, static_cast<std::uint64_t>(length), end);
+    const auto mode = input.number<std::uint32_t>();
+    const FuseRange range = clipped_range(offset, length, end);
     require(range.offset <= end && range.length <= end - range.offset, "a range reaches behind the end");
-    require(range.length == 0 || range.offset == static_cast<std::uint64_t>(offset), "a range begins elsewhere");
+    require(range.length == 0 || range.offset == offset, "a range begins elsewhere");
     const FuseZeroing zeroing = judge_fallocate(mode, offset, length, end);
     require(zeroing.range.offset <= end && zeroing.range.length <= end - zeroing.range.offset,
             "zeroes reach behind the end");
     require(zeroing.error == 0 || zeroing.range.length == 0, "what is refused is zeroed");
+    require(zeroing.range.length <= length, "more is zeroed than was asked for");
 
     std::vector<Extent> extents;
     std::uint64_t covered = 0;

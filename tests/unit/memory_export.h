@@ -103,12 +103,12 @@ public:
 
 class OneView final : public Catalogue {
 public:
-    OneView(EventLoop& loop, Drive& drive, Mode mode) {
+    OneView(EventLoop& loop, Drive& drive, Mode mode) : scheduler_(loop, {}) {
         ViewInfo info;
         info.admission = {"x", "blade01", mode, 7};
         info.geometry = drive.geometry();
         info.description = "drivebay boot=b epoch=7 kind=disk";
-        view = std::make_shared<AdmittedView>(loop, drive, std::move(info));
+        view = std::make_shared<AdmittedView>(loop, drive, scheduler_, std::move(info));
     }
     void list_blades(std::function<void(std::vector<std::string>)> callback) override { callback({"blade01"}); }
     void list(const std::string&, std::function<void(Result<std::vector<ViewInfo>>)> callback) override {
@@ -127,6 +127,10 @@ public:
         callback(Error{ENOENT, "no"});
     }
 
+private:
+    DriveScheduler scheduler_;
+
+public:
     std::shared_ptr<AdmittedView> view;
     int opened = 0;  // asked for, at least
 

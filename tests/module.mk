@@ -10,8 +10,17 @@ check: deps ## build and run every test: unit, native mounts, kills, cut links, 
 check-unit: $(BUILD)/unit-tests all ## the unit tests alone
 	@tests/unit/run.sh $(BUILD)
 
+# Compiled as the programs are: it is to be as quick as the drive.
+random_operations_MAIN := tests/mount/random_operations.cc
+
+$(BUILD)/random-operations: $(call objects,$(random_operations_MAIN)) $(BUILD)/libdrivebay.a
+	$(say) LINK $@
+	$(quiet)$(CXX) $(LDFLAGS) $(CXXFLAGS) $(variant_$(VARIANT)) -o $@ $^ -lpthread -lfmt
+
+-include $(patsubst %.o,%.d,$(call objects,$(random_operations_MAIN)))
+
 .PHONY: check-mount
-check-mount: all ## real daemons and FUSE mounts on this machine
+check-mount: all $(BUILD)/random-operations ## real daemons and FUSE mounts on this machine
 	@tests/mount/run.sh $(BUILD)
 
 .PHONY: check-kill
@@ -23,10 +32,11 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 	@tests/kill/partitions.py --build $(BUILD)
 
 .PHONY: check-long
-check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, 3,000 kills (SEED=N: the same kills)
-	@$(MAKE) --no-print-directory all
+check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills)
+	@$(MAKE) --no-print-directory all $(BUILD)/random-operations
 	@$(MAKE) --no-print-directory sim SEED= SEEDS=10000
 	@$(MAKE) --no-print-directory sim-mutants
+	@LIMIT=3600 OPERATIONS=1000000 tests/mount/run.sh $(BUILD) a_byte_read_is_not_the_byte_written
 	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
 		--seconds 3600 $(if $(SEED),--seed $(SEED))
 

@@ -5,6 +5,7 @@
 #   start_arbiter, start_management, start_blade NAME, start_double NAME    one daemon, waited for until it is ready
 #   end_now NAME (kill -9), end_politely NAME                               by the names above: arbiter, management, NAME, NAME-double
 #   status_is EXPRESSION          a Python expression over the status: drives, blades, leases, presentations by name
+#   data_path_is EXPRESSION…      the same over the management module's drivebayfs' own status: drives by name, views by (drive, blade)
 #   until_true SECONDS WHAT CMD…  runs CMD until it is true; fails with WHAT
 #   expect STATUS PART CMD…       CMD must end with STATUS and say PART on stdout or stderr (kept in $work/said)
 set -u
@@ -68,6 +69,8 @@ expect() {
 status_is() {
     drivebay status --json 2>/dev/null | "$python" "$here/status_is.py" "$@"
 }
+
+data_path_is() { "$python" "$here/data_path_is.py" /run/drivebay/fusefs.sock "$@"; }
 
 # is_running PID: a process that ended and was not waited for yet does not run.
 is_running() { kill -0 "$1" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null; }

@@ -16,7 +16,7 @@ ROOMS := lib fusefs arbiter gadgetd cli
 CXX ?= g++
 CXXFLAGS ?= -O2
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
-PACKAGES := fuse3 libnbd libconfig++ sqlite3 fmt
+PACKAGES := fuse3 libnbd libconfig++ sqlite3 fmt openssl
 variant_release := -g1
 variant_debug := -O0 -g
 variant_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -51,6 +51,10 @@ private:
     bool stopping_ = false;
 };
 
+nbd::TlsFiles tls_files(const FusefsSettings& settings) {
+    return {settings.tls_certificate, settings.tls_key, settings.tls_client_ca};
+}
+
 Status make_folder(const std::filesystem::path& folder) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
@@ -63,6 +67,8 @@ Status Drivebayfs::start_management() {
     settings.state_dir = settings_.state_dir;
     settings.trust_reconnect = settings_.trust_reconnect;
     settings.policies = settings_.drive_policies();
+    settings.tls = tls_files(settings_);
+    settings.tls_required = settings_.tls_required;
     settings.nbd_connections = static_cast<std::size_t>(settings_.nbd_connections);
     std::vector<std::string> listeners = settings_.nbd_listen;
     if (!settings_.nbd_unix.empty()) {
@@ -95,6 +101,7 @@ Status Drivebayfs::start_blade() {
     BladeSettings settings;
     settings.blade = settings_.blade;
     settings.management = *management;
+    settings.certificates = settings_.certificates;
     settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
     blade_.emplace(loop_, std::move(settings));
     return success();
@@ -211,7 +218,11 @@ int run(int argc, char** argv) {
         if (!mount->mount_point.empty()) {
             mount->mount_point = std::filesystem::absolute(mount->mount_point).string();
         }
-        return settings.check();
+        if (Status fits = settings.check(); !fits || settings.tls_certificate.empty()) {
+            return fits;
+        }
+        const auto tls = nbd::TlsContext::load(tls_files(settings));
+        return tls ? success() : Status(tls.error());
     };
     daemon.run = [&](program::Readiness& readiness) {
         if (mount->source.empty() || mount->mount_point.empty()) {

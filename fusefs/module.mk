@@ -33,7 +33,9 @@ fusefs_SOURCES := \
 	fusefs/nbd_server/nbd_listener.cc \
 	fusefs/nbd_server/nbd_reply.cc \
 	fusefs/nbd_server/nbd_request.cc \
-	fusefs/nbd_server/nbd_transmission.cc
+	fusefs/nbd_server/nbd_stream.cc \
+	fusefs/nbd_server/nbd_transmission.cc \
+	fusefs/nbd_server/tls_context.cc
 
 drivebayfs_MAIN := fusefs/drivebayfs.cc
 

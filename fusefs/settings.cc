@@ -102,6 +102,19 @@ config::Schema FusefsSettings::schema() {
     schema.text("nbd.unix", &nbd_unix, "Unix socket with the same exports; empty for none (management)",
                 check_absolute_or_empty);
     schema.integer("nbd.connections", &nbd_connections, {1, 65536}, "", "at most so many NBD connections (management)");
+    schema.text("nbd.tls.certificate", &tls_certificate,
+                "PEM file with this server's certificate, and behind it what leads to its authority; empty for no TLS "
+                "(management)",
+                check_absolute_or_empty);
+    schema.text("nbd.tls.key", &tls_key, "PEM file with the certificate's private key (management)",
+                check_absolute_or_empty);
+    schema.text("nbd.tls.client_ca", &tls_client_ca,
+                "PEM file with the authority that signed the clients' certificates; empty: a client needs none "
+                "(management)",
+                check_absolute_or_empty);
+    schema.boolean("nbd.tls.required", &tls_required,
+                   "with a certificate: TCP clients without TLS get nothing; on the Unix socket it is only offered "
+                   "(management)");
     schema.boolean(
         "trust_reconnect", &trust_reconnect,
         "repeat unanswered writes to a remote drive's server after a lost connection, instead of failing the "
@@ -126,6 +139,10 @@ config::Schema FusefsSettings::schema() {
         "management", &management,
         "the management module's NBD address, \"host\" or \"host:port\"; the mount's source goes before (blade)",
         check_address);
+    schema.text("certificates", &certificates,
+                "folder with ca-cert.pem, the authority of the management module's certificate, and client-cert.pem and "
+                "client-key.pem where it asks for them; empty for no TLS (blade)",
+                check_absolute_or_empty);
     return schema;
 }
 
@@ -134,6 +151,9 @@ Status FusefsSettings::check() const {
         return Error{EINVAL,
                      "role is \"blade\", but no name is given: set blade = \"NAME\" to the name that the management "
                      "module knows this blade by (drivebay blade add NAME)"};
+    }
+    if (tls_certificate.empty() != tls_key.empty() || (tls_certificate.empty() && !tls_client_ca.empty())) {
+        return Error{EINVAL, "nbd.tls needs both certificate and key: one of them is not set"};
     }
     for (const std::string& drive : direct) {
         if (std::find(page_cache.begin(), page_cache.end(), drive) != page_cache.end()) {

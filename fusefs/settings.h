@@ -29,9 +29,14 @@ struct FusefsSettings {
     std::vector<std::string> direct;      // drives
     std::int64_t queue_depth = 128;
     std::vector<std::string> limits;
+    std::string tls_certificate;
+    std::string tls_key;
+    std::string tls_client_ca;
+    bool tls_required = true;
     // blade
     std::string blade;
     std::string management;
+    std::string certificates;
 
     config::Schema schema();
     bool is_blade() const { return role == "blade"; }

@@ -18,7 +18,7 @@ constexpr std::size_t remembered = 256;
 BladeCatalogue::BladeCatalogue(EventLoop& loop, BladeSettings settings)
     : loop_(loop),
       settings_(std::move(settings)),
-      exports_(loop, settings_.management, settings_.blade, settings_.ask_limit) {}
+      exports_(loop, settings_.management, settings_.certificates, settings_.blade, settings_.ask_limit) {}
 
 BladeCatalogue::~BladeCatalogue() = default;
 

@@ -22,6 +22,7 @@ namespace drivebay {
 struct BladeSettings {
     std::string blade;
     rpc::Endpoint management;  // its NBD listener
+    std::string certificates;  // folder with whom to trust (ca-cert.pem), and who this is; empty: no TLS
     Duration pause_limit = std::chrono::seconds(8);
     Duration ask_limit = std::chrono::seconds(5);  // for a look-up or a listing
 };

@@ -16,13 +16,16 @@ std::string reference_text(const DriveReference& name) {
     return name.epoch == 0 ? name.drive : fmt::format("{}@{}", name.drive, name.epoch);
 }
 
-std::string export_uri(const rpc::Endpoint& management, const std::string& export_name) {
+std::string export_uri(const rpc::Endpoint& management, const std::string& certificates, const std::string& export_name) {
     const std::string path = uri_escape(export_name);
+    const std::string tls = certificates.empty() ? "" : "tls-certificates=" + uri_escape(certificates);
     if (management.is_unix()) {
-        return fmt::format("nbd+unix:///{}?socket={}", path, uri_escape(management.path));
+        return fmt::format("nbd{}+unix:///{}?socket={}{}{}", tls.empty() ? "" : "s", path, uri_escape(management.path),
+                           tls.empty() ? "" : "&", tls);
     }
     const bool v6 = management.host.find(':') != std::string::npos;
-    return fmt::format("nbd://{}{}{}:{}/{}", v6 ? "[" : "", management.host, v6 ? "]" : "", management.port, path);
+    return fmt::format("nbd{}://{}{}{}:{}/{}{}{}", tls.empty() ? "" : "s", v6 ? "[" : "", management.host, v6 ? "]" : "",
+                       management.port, path, tls.empty() ? "" : "?", tls);
 }
 
 // What the caller of a file operation can understand of why the management module was not reached.
@@ -78,22 +81,23 @@ auto with_connection(const std::string& uri, const NbdPatience& patience, Questi
 
 }  // namespace
 
-ManagementExports::ManagementExports(EventLoop& loop, rpc::Endpoint management, std::string blade, Duration limit)
-    : management_(std::move(management)), blade_(std::move(blade)), limit_(limit), workers_(loop, "nbd-directory", 8) {}
+ManagementExports::ManagementExports(EventLoop& loop, rpc::Endpoint management, std::string certificates,
+                                     std::string blade, Duration limit)
+    : management_(std::move(management)), certificates_(std::move(certificates)), blade_(std::move(blade)), limit_(limit), workers_(loop, "nbd-directory", 8) {}
 
 ManagementExports::~ManagementExports() {
     *cancelled_ = true;
 }
 
 std::string ManagementExports::uri(const DriveReference& name) const {
-    return export_uri(management_, fmt::format("{}/{}", blade_, reference_text(name)));
+    return export_uri(management_, certificates_, fmt::format("{}/{}", blade_, reference_text(name)));
 }
 
 void ManagementExports::list(std::function<void(Result<std::vector<ViewInfo>>)> callback) {
     const Instant until = BootClock::now() + limit_;
     const NbdPatience patience{until, until, cancelled_};
     workers_.compute(
-        [patience, uri = export_uri(management_, ""), blade = blade_] {
+        [patience, uri = export_uri(management_, certificates_, ""), blade = blade_] {
             return with_connection(uri, patience,
                                    [&](NbdNegotiation& negotiation) { return ask_all(negotiation, blade); });
         },
@@ -104,7 +108,7 @@ void ManagementExports::look_up(const DriveReference& name, std::function<void(R
     const Instant until = BootClock::now() + limit_;
     const NbdPatience patience{until, until, cancelled_};
     workers_.compute(
-        [patience, uri = export_uri(management_, ""), blade = blade_, name] {
+        [patience, uri = export_uri(management_, certificates_, ""), blade = blade_, name] {
             return with_connection(uri, patience,
                                    [&](NbdNegotiation& negotiation) { return ask(negotiation, blade, name); });
         },

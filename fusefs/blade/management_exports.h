@@ -17,7 +17,8 @@ namespace drivebay {
 class ManagementExports {
 public:
     // Loop thread, as everything here.
-    ManagementExports(EventLoop& loop, rpc::Endpoint management, std::string blade, Duration limit);
+    // `certificates`: as BladeSettings'.
+    ManagementExports(EventLoop& loop, rpc::Endpoint management, std::string certificates, std::string blade, Duration limit);
     // Ends what is under way; its callbacks never come.
     ~ManagementExports();
 
@@ -31,6 +32,7 @@ public:
 
 private:
     const rpc::Endpoint management_;
+    const std::string certificates_;
     const std::string blade_;
     const Duration limit_;
     std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);

@@ -118,7 +118,16 @@ Status DataPath::Impl::start() {
 
     nbd::NbdListener::Limits limits;
     limits.connections = settings.nbd_connections;
-    nbd = std::make_unique<nbd::NbdListener>(loop, buffers, *catalogue, limits);
+    nbd::NbdListener::Tls tls;
+    tls.required = settings.tls_required;
+    if (!settings.tls.certificate.empty()) {
+        Result<std::unique_ptr<nbd::TlsContext>> context = nbd::TlsContext::load(settings.tls);
+        if (!context) {
+            return context.error();
+        }
+        tls.context = std::move(*context);
+    }
+    nbd = std::make_unique<nbd::NbdListener>(loop, buffers, *catalogue, limits, std::move(tls));
     // Before the first client is heard: to one that comes back after a restart, an epoch that is not there yet would be
     // one that has ended for ever.
     drives->apply(state);

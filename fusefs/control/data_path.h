@@ -19,6 +19,7 @@
 #include "fusefs/engine/view.h"
 #include "fusefs/engine/drive_policies.h"
 #include "fusefs/loop/event_loop.h"
+#include "fusefs/nbd_server/tls_context.h"
 #include "lib/base/result.h"
 #include "lib/rpc/endpoint.h"
 #include "lib/rpc/reactor.h"
@@ -32,6 +33,8 @@ struct DataPathSettings {
     std::size_t nbd_connections = 1024;        // at most so many at once
     bool trust_reconnect = false;              // of remote drives: repeat unanswered writes on a stranger's server
     DrivePolicies policies;
+    nbd::TlsFiles tls;                         // no certificate: no TLS
+    bool tls_required = true;                  // of NBD clients that come by TCP
 };
 
 class DataPath {

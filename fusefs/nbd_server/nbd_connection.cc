@@ -34,16 +34,17 @@ OptionReply refusal_of(int error) {
 
 }  // namespace
 
-NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, Id id,
+NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, TlsPolicy tls, Id id,
                              std::function<void(Id)> finished)
     : context_(context),
-      socket_(std::move(socket)),
+      stream_(std::move(socket)),
       peer_(std::move(peer)),
       id_(id),
       finished_(std::move(finished)),
+      handshake_(context.tls == nullptr ? TlsPolicy::none : tls),
       input_(input_size) {
     watched_ = EPOLLIN;
-    context_.loop.add(socket_.get(), watched_, [this](std::uint32_t events) { on_event(events); });
+    context_.loop.add(stream_.fd(), watched_, [this](std::uint32_t events) { on_event(events); });
     handshake_timer_ = context_.loop.call_after(handshake_limit, [this] {
         handshake_timer_ = 0;
         lose("no handshake in time");
@@ -56,6 +57,10 @@ NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPee
 NbdConnection::~NbdConnection() { *alive_ = false; }
 
 void NbdConnection::on_event(std::uint32_t events) {
+    if (stream_.is_shaking_hands()) {
+        shake_hands();
+        return watch();
+    }
     if ((events & EPOLLOUT) != 0) {
         send();
     }
@@ -72,12 +77,42 @@ void NbdConnection::watch() {
         return;
     }
     const bool handshaking = phase_ == Phase::handshake;
-    const bool read = handshaking ? handshake_.room() > 0 && text_.size() < most_text
+    const bool may_receive = handshake_.state() != Handshake::State::securing || stream_.is_shaking_hands();
+    const bool read = handshaking ? may_receive && handshake_.room() > 0 && text_.size() < most_text
                                   : phase_ == Phase::transmission && !blocked_;
-    const std::uint32_t wanted = (read ? EPOLLIN : 0u) | (want_write_ ? EPOLLOUT : 0u);
+    if (read && stream_.has_pending()) {
+        read_soon();
+    }
+    const std::uint32_t wanted =
+        (read ? EPOLLIN : 0u) | (want_write_ || stream_.wants_write() ? EPOLLOUT : 0u);
     if (wanted != watched_) {
         watched_ = wanted;
-        context_.loop.modify(socket_.get(), wanted);
+        context_.loop.modify(stream_.fd(), wanted);
+    }
+}
+
+// What TLS has decrypted already makes no event.
+void NbdConnection::read_soon() {
+    if (!std::exchange(read_scheduled_, true)) {
+        context_.loop.at_round_end([this, alive = alive_] {
+            if (*alive) {
+                read_scheduled_ = false;
+                on_readable();
+                watch();
+            }
+        });
+    }
+}
+
+// After STARTTLS was answered.
+void NbdConnection::shake_hands() {
+    switch (stream_.shake_hands()) {
+        case NbdStream::Progress::again: return;
+        case NbdStream::Progress::failed: return lose("TLS: " + stream_.error());
+        case NbdStream::Progress::done:
+            handshake_.secured();
+            log::debug("NBD client speaks TLS", {{"peer", peer_.address}});
+            return;
     }
 }
 
@@ -94,10 +129,11 @@ void NbdConnection::on_readable() {
 
 bool NbdConnection::receive_handshake() {
     const std::size_t room = std::min(handshake_.room(), input_.size());
-    if (room == 0 || text_.size() >= most_text) {
+    if (room == 0 || text_.size() >= most_text || handshake_.state() == Handshake::State::securing) {
         return false;
     }
-    const ssize_t got = recv(socket_.get(), input_.data(), room, 0);
+    const iovec into{input_.data(), room};
+    const ssize_t got = stream_.receive({&into, 1});
     if (got <= 0) {
         if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             lose("gone during the handshake");
@@ -239,8 +275,8 @@ void NbdConnection::lose(const std::string& why) {
     }
     log::info("NBD client gone", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});
     phase_ = Phase::lost;
-    context_.loop.remove(socket_.get());
-    ::shutdown(socket_.get(), SHUT_RDWR);
+    context_.loop.remove(stream_.fd());
+    ::shutdown(stream_.fd(), SHUT_RDWR);
     if (receiving_ != nullptr) {
         release(*std::exchange(receiving_, nullptr));
     }
@@ -257,14 +293,15 @@ void NbdConnection::finish_if_idle() {
         return;
     }
     if (phase_ == Phase::draining) {
-        context_.loop.remove(socket_.get());
+        context_.loop.remove(stream_.fd());
+        stream_.say_goodbye();
     }
     phase_ = Phase::finished;
     for (EventLoop::TimerId* timer : {&handshake_timer_, &stall_timer_, &end_timer_}) {
         context_.loop.cancel(std::exchange(*timer, 0));
     }
     context_.budget.forget(id_);
-    socket_.reset();
+    stream_.close();
     // The rest not from here: a caller further up may be the view or the barrier.
     context_.loop.at_round_end([this] {
         if (view_ && end_callback_ != 0) {

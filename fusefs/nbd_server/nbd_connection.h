@@ -20,6 +20,7 @@
 #include "fusefs/nbd_server/nbd_exports.h"
 #include "fusefs/nbd_server/nbd_handshake.h"
 #include "fusefs/nbd_server/nbd_request.h"
+#include "fusefs/nbd_server/nbd_stream.h"
 #include "lib/base/fd.h"
 
 namespace drivebay::nbd {
@@ -30,6 +31,7 @@ struct ConnectionContext {
     BufferPool& buffers;
     Exports& exports;
     MemoryBudget& budget;
+    const TlsContext* tls;  // null: there is none
 };
 
 class NbdConnection final : public BarrierMember {
@@ -37,7 +39,8 @@ public:
     using Id = Exports::Connection;
 
     // `finished` comes once, later, from the loop, when the socket is closed and nothing is in flight; then it is destroyed.
-    NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, Id id, std::function<void(Id)> finished);
+    NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, TlsPolicy tls, Id id,
+                  std::function<void(Id)> finished);
     ~NbdConnection() override;
 
     // Hangs up now; what is in flight completes unanswered.
@@ -55,6 +58,8 @@ private:
 
     void on_event(std::uint32_t events);
     void on_readable();
+    void shake_hands();
+    void read_soon();
     bool receive_handshake();
     bool receive_requests();
     void pump_handshake();
@@ -81,7 +86,7 @@ private:
     void check_stall();
 
     ConnectionContext& context_;
-    UniqueFd socket_;
+    NbdStream stream_;
     const NbdPeer peer_;
     const Id id_;
     std::function<void(Id)> finished_;
@@ -114,6 +119,7 @@ private:
     std::size_t sent_ = 0;       // of the first answer
     bool send_scheduled_ = false;
     bool want_write_ = false;
+    bool read_scheduled_ = false;
     std::uint32_t watched_ = 0;
 
     std::uint64_t moved_ = 0;        // bytes, either way

@@ -22,7 +22,7 @@ T number_at(std::string_view data, std::size_t offset) {
 
 }  // namespace
 
-Handshake::Handshake() {
+Handshake::Handshake(TlsPolicy tls) : tls_(tls) {
     append(output_, greeting_magic);
     append(output_, option_magic);
     append<std::uint16_t>(output_, flag_fixed_newstyle | flag_no_zeroes);
@@ -93,6 +93,13 @@ bool Handshake::take_option() {
 }
 
 void Handshake::on_option(Option option, std::string_view data) {
+    const bool before_tls = option == Option::starttls || option == Option::abort;
+    if (tls_ == TlsPolicy::required && !is_secure_ && !before_tls) {
+        if (option == Option::export_name) {
+            return end("the client wanted an export without TLS");
+        }
+        return reply(OptionReply::error_tls_required, "this server speaks TLS only: begin with STARTTLS (nbds://)");
+    }
     switch (option) {
         case Option::export_name: return on_export_name(data);
         case Option::abort:
@@ -104,7 +111,7 @@ void Handshake::on_option(Option option, std::string_view data) {
             }
             return ask(Question::Kind::list, {});
         case Option::starttls:
-            return reply(OptionReply::error_policy, "this server has no TLS yet");
+            return on_starttls(data);
         case Option::info:
         case Option::go: return on_info_or_go(option, data);
         case Option::structured_reply:
@@ -117,6 +124,29 @@ void Handshake::on_option(Option option, std::string_view data) {
         case Option::set_meta_context: return on_meta_context(option, data);
         default: return reply(OptionReply::error_unsupported);
     }
+}
+
+void Handshake::on_starttls(std::string_view data) {
+    if (tls_ == TlsPolicy::none) {
+        return reply(OptionReply::error_policy, "this server has no certificate, so no TLS");
+    }
+    if (is_secure_ || !data.empty()) {
+        return reply(OptionReply::error_invalid, is_secure_ ? "this is TLS already" : "STARTTLS takes no data");
+    }
+    // Somebody in between could have put it there (CVE-2021-3716).
+    if (!input_.empty()) {
+        return end("what came right behind STARTTLS was not encrypted");
+    }
+    reply(OptionReply::ack);
+    state_ = State::securing;
+}
+
+void Handshake::secured() {
+    is_secure_ = true;
+    structured_replies_ = false;
+    context_bound_to_.reset();
+    options_ = 0;
+    state_ = State::negotiating;
 }
 
 void Handshake::on_export_name(std::string_view name) {

@@ -29,17 +29,21 @@ struct Question {
     std::string name;
 };
 
+// Whether STARTTLS is answered, and whether anything else is before it ([TLS support], SELECTIVETLS and FORCEDTLS).
+enum class TlsPolicy { none, offered, required };
+
 class Handshake {
 public:
     enum class State {
         negotiating,
+        securing,      // send what there is to send; what follows, both ways, is TLS: then secured()
         asking,        // question() is to be answered; nothing is read meanwhile
         transmission,  // over: take_rest() are the first bytes of requests
         ended,         // send what there is to send, then hang up
     };
 
     // Begins with the greeting in the output.
-    Handshake();
+    explicit Handshake(TlsPolicy tls = TlsPolicy::none);
 
     State state() const { return state_; }
     const Question& question() const { return question_; }
@@ -52,6 +56,9 @@ public:
     // At most input_limit bytes are kept: while room() is 0 the peer waits.
     void receive(const std::byte* data, std::size_t size);
     std::size_t room() const { return input_limit - input_.size(); }
+
+    // The connection is encrypted now. Whatever was agreed on before, perhaps with somebody in between, is forgotten.
+    void secured();
 
     void answer_list(const std::vector<std::string>& names);
     void answer_export(const ExportDescription& description);
@@ -73,6 +80,7 @@ private:
     bool take_client_flags();
     bool take_option();
     void on_option(Option option, std::string_view data);
+    void on_starttls(std::string_view data);
     void on_export_name(std::string_view name);
     void on_info_or_go(Option option, std::string_view data);
     void on_meta_context(Option option, std::string_view data);
@@ -82,6 +90,8 @@ private:
     void end(std::string reason);
     void ask(Question::Kind kind, std::string_view name);
 
+    const TlsPolicy tls_;
+    bool is_secure_ = false;
     State state_ = State::negotiating;
     std::vector<std::byte> input_;
     std::string output_;

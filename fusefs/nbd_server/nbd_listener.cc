@@ -44,12 +44,13 @@ std::string unix_peer_text(int fd) {
 
 }  // namespace
 
-NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits)
+NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits, Tls tls)
     : loop_(loop),
       limits_(limits),
+      tls_(std::move(tls)),
       exports_(catalogue),
       budget_(limits.memory),
-      context_{loop, buffers, exports_, budget_} {}
+      context_{loop, buffers, exports_, budget_, tls_.context.get()} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 
@@ -163,7 +164,8 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             set_option(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, 30000);
         }
         const NbdConnection::Id id = ++last_id_;
-        connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), id,
+        const TlsPolicy tls = tls_.required && !is_unix ? TlsPolicy::required : TlsPolicy::offered;
+        connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
 }

@@ -20,7 +20,13 @@ public:
         std::size_t connections = 1024;                 // one more is hung up on
         std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together
     };
-    NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits);
+    struct Tls {
+        std::unique_ptr<TlsContext> context;  // null: no TLS
+        bool required = true;                 // on TCP; on a Unix socket it is only offered
+    };
+    NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits, Tls tls);
+    NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits)
+        : NbdListener(loop, buffers, catalogue, limits, Tls()) {}
     // After stop() has called back, or when nobody has connected.
     ~NbdListener();
     NbdListener(const NbdListener&) = delete;
@@ -48,6 +54,7 @@ private:
 
     EventLoop& loop_;
     const Limits limits_;
+    const Tls tls_;
     Exports exports_;
     MemoryBudget budget_;
     ConnectionContext context_;

@@ -43,6 +43,7 @@ enum class OptionReply : std::uint32_t {
     error_unsupported = 0x80000001,
     error_policy = 0x80000002,
     error_invalid = 0x80000003,
+    error_tls_required = 0x80000005,
     error_unknown = 0x80000006,
     error_shutdown = 0x80000007,
     error_too_big = 0x80000009,

@@ -1,6 +1,5 @@
 // An NBD connection after its handshake: requests in, replies out.
 #include <sys/epoll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -55,7 +54,7 @@ bool NbdConnection::receive_requests() {
     // parse_requests() leaves less than a header behind, at the buffer's begin.
     into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
     ++count;
-    const ssize_t got = readv(socket_.get(), into.data(), count);
+    const ssize_t got = stream_.receive({into.data(), static_cast<std::size_t>(count)});
     if (got <= 0) {
         if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
             lose(got == 0 ? "the client hung up" : "the connection broke");
@@ -177,7 +176,7 @@ NbdConnection::Work& NbdConnection::new_work(const RequestHeader& header, std::s
     work.io.offset = header.offset;
     work.io.length = header.length;
     work.io.data = nullptr;
-    work.io.may_lend = true;
+    work.io.may_lend = stream_.can_send_file();
     work.io.extents = &work.extents;
     work.extents.limit = (header.flags & command_request_one) != 0 ? 1 : most_extents;
     work.io.fua = (header.flags & command_fua) != 0;
@@ -250,8 +249,8 @@ void NbdConnection::schedule_send() {
 // The bytes of a lent file go from the page cache to the socket without a copy. Negative: as sendfile(2).
 ssize_t NbdConnection::send_lent(const Work& work) {
     const std::size_t done = sent_ - work.reply.size;
-    auto offset = static_cast<off_t>(work.io.offset + done);
-    const ssize_t put = sendfile(socket_.get(), work.io.lent->get(), &offset, work.reply_data - done);
+    const ssize_t put =
+        stream_.send_file(work.io.lent->get(), static_cast<off_t>(work.io.offset + done), work.reply_data - done);
     if (put == 0) {
         errno = EIO;  // the file has been cut
         return -1;
@@ -283,11 +282,7 @@ void NbdConnection::send() {
             }
             done = 0;
         }
-        msghdr message{};
-        message.msg_iov = pieces.data();
-        message.msg_iovlen = count;
-        const ssize_t put = count == 0 ? send_lent(*first_answer_)
-                                       : sendmsg(socket_.get(), &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        const ssize_t put = count == 0 ? send_lent(*first_answer_) : stream_.send({pieces.data(), count}, more);
         if (put < 0) {
             if (errno == EINTR) {
                 continue;
@@ -319,6 +314,10 @@ void NbdConnection::send() {
         }
     }
     want_write_ = false;
+    if (handshake_.state() == Handshake::State::securing && phase_ == Phase::handshake && !stream_.is_shaking_hands()) {
+        stream_.begin_tls(*context_.tls);
+        shake_hands();
+    }
     finish_if_idle();
 }
 

@@ -99,6 +99,7 @@ end_politely() {
 # Settings that a test wants beside the kit's own, one a line, as they stand in the file.
 arbiter_settings=""
 management_settings=""
+nbd_settings=""  # of the management module, within its group nbd
 blade_settings=""
 
 start_arbiter() {
@@ -121,7 +122,7 @@ role = "management";
 state_dir = "$work/fusefs";
 socket = "/run/drivebay/fusefs.sock";
 arbiter = "/run/drivebay/arbiter.sock";
-nbd: { listen = [ "127.0.0.1:10809" ]; unix = "/run/drivebay/nbd.sock"; };
+nbd: { listen = [ "127.0.0.1:10809" ]; unix = "/run/drivebay/nbd.sock"; $nbd_settings };
 $management_settings
 CONFIG
     start management drivebayfs drivebay /srv/drivebay --foreground -o "config=$work/etc/fusefs.cfg"

@@ -74,8 +74,8 @@ std::uint32_t reply_type(const std::string& output) {
 }
 
 // A handshake behind the client's flags, its greeting taken.
-Handshake begun() {
-    Handshake handshake;
+Handshake begun(TlsPolicy tls = TlsPolicy::none) {
+    Handshake handshake(tls);
     handshake.take_output();
     feed(handshake, number32(client_fixed_newstyle | client_no_zeroes));
     return handshake;
@@ -486,6 +486,52 @@ BOOST_AUTO_TEST_CASE(random_bytes_make_it_keep_more_than_its_limit_or_reach_the_
             }
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_client_without_tls_learns_something_where_tls_is_required) {
+    for (const Option type : {Option::list, Option::info, Option::go, Option::structured_reply, Option::set_meta_context}) {
+        Handshake handshake = begun(TlsPolicy::required);
+        feed(handshake, option(type, type == Option::list || type == Option::structured_reply ? "" : go_data("x")));
+        BOOST_TEST((handshake.state() == State::negotiating));
+        BOOST_TEST(reply_type(handshake.take_output()) == static_cast<std::uint32_t>(OptionReply::error_tls_required));
+        BOOST_TEST(!handshake.structured_replies());
+    }
+    Handshake handshake = begun(TlsPolicy::required);
+    feed(handshake, option(Option::export_name, "x"));
+    BOOST_TEST((handshake.state() == State::ended));
+    BOOST_TEST(handshake.take_output().empty());
+}
+
+BOOST_AUTO_TEST_CASE(starttls_is_taken_where_it_makes_no_sense) {
+    const auto answer = [](Handshake& handshake, std::string_view data) {
+        feed(handshake, option(Option::starttls, data));
+        return reply_type(handshake.take_output());
+    };
+    Handshake none = begun();
+    BOOST_TEST(answer(none, "") == static_cast<std::uint32_t>(OptionReply::error_policy));
+    Handshake offered = begun(TlsPolicy::offered);
+    BOOST_TEST(answer(offered, "data") == static_cast<std::uint32_t>(OptionReply::error_invalid));
+    BOOST_TEST(answer(offered, "") == static_cast<std::uint32_t>(OptionReply::ack));
+    BOOST_TEST((offered.state() == State::securing));
+    offered.secured();
+    BOOST_TEST(answer(offered, "") == static_cast<std::uint32_t>(OptionReply::error_invalid));
+    feed(offered, option(Option::go, go_data("x")));
+    BOOST_TEST((offered.state() == State::asking));
+}
+
+// CVE-2021-3716: somebody in between puts options before or behind STARTTLS.
+BOOST_AUTO_TEST_CASE(what_was_agreed_on_in_plain_counts_in_tls) {
+    Handshake before = begun(TlsPolicy::offered);
+    feed(before, option(Option::structured_reply));
+    BOOST_TEST(before.structured_replies());
+    feed(before, option(Option::starttls));
+    before.secured();
+    BOOST_TEST(!before.structured_replies());
+    BOOST_TEST(!before.block_status());
+
+    Handshake behind = begun(TlsPolicy::required);
+    feed(behind, option(Option::starttls) + option(Option::structured_reply));
+    BOOST_TEST((behind.state() == State::ended));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,66 @@
+// The bytes of one NBD client: its socket, in plain or, after STARTTLS, in TLS. Nothing here waits. Loop thread only.
+#pragma once
+
+#include <openssl/ssl.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fusefs/nbd_server/tls_context.h"
+#include "lib/base/fd.h"
+
+namespace drivebay::nbd {
+
+class NbdStream {
+public:
+    explicit NbdStream(UniqueFd socket) : socket_(std::move(socket)) {}
+
+    int fd() const { return socket_.get(); }
+    bool is_secure() const { return secure_; }
+
+    // From here on everything is TLS. `context` outlives it.
+    void begin_tls(const TlsContext& context);
+    bool is_shaking_hands() const { return begun_ && !secure_; }
+    enum class Progress { done, again, failed };
+    // Until done, whenever the socket is ready. Failed: error() says why.
+    Progress shake_hands();
+    const std::string& error() const { return error_; }
+
+    // These three as readv(2), sendmsg(2) and sendfile(2) on a socket that does not block, in plain or not.
+    ssize_t receive(std::span<const iovec> into);
+    // `more`: what comes next belongs to it.
+    ssize_t send(std::span<const iovec> pieces, bool more);
+    ssize_t send_file(int file, off_t offset, std::size_t length);
+    // send_file() saves a copy.
+    bool can_send_file() const;
+
+    // Bytes have arrived that the socket itself will not tell of.
+    bool has_pending() const { return secure_ && SSL_pending(tls_.get()) > 0; }
+    // What could not be done waits for the socket to be writable (TLS may have to say something in order to hear).
+    bool wants_write() const { return wants_write_; }
+
+    // A last word of TLS, so that the other side knows that nothing was cut off.
+    void say_goodbye();
+    void close() { socket_.reset(); }
+
+private:
+    struct Free {
+        void operator()(SSL* tls) const { SSL_free(tls); }
+    };
+    ssize_t outcome(int result);
+
+    UniqueFd socket_;
+    std::unique_ptr<SSL, Free> tls_;
+    bool begun_ = false;
+    bool secure_ = false;
+    bool wants_write_ = false;
+    std::string error_;
+    std::vector<std::byte> record_;  // gathers what goes out in one record
+};
+
+}  // namespace drivebay::nbd

@@ -27,8 +27,8 @@ struct FuseZeroing {
 };
 FuseZeroing judge_fallocate(std::uint32_t mode, std::uint64_t offset, std::uint64_t length, std::uint64_t end);
 
-// lseek(2) with SEEK_DATA (`data`) or SEEK_HOLE, among extents that follow each other from `offset` on: where it ends, or
-// nothing if it has to go on behind them. Only what reads as zeroes is a hole.
+// lseek(2) with SEEK_DATA (`data`) or SEEK_HOLE, among extents that follow each other from `offset` on: where it ends,
+// or nothing if it has to go on behind them. Only what reads as zeroes is a hole.
 std::optional<std::uint64_t> seek_among(const std::vector<Extent>& extents, std::uint64_t offset, bool data);
 
 }  // namespace drivebay

@@ -1,4 +1,5 @@
-// lseek(2) with SEEK_DATA and SEEK_HOLE; the kernel answers every other whence by itself (fs/fuse/file.c, fuse_file_llseek).
+// lseek(2) with SEEK_DATA and SEEK_HOLE; the kernel answers every other whence by itself (fs/fuse/file.c,
+// fuse_file_llseek).
 #include <unistd.h>
 
 #include <algorithm>

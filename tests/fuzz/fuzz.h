@@ -1,5 +1,6 @@
-// What the fuzzers call: each takes any bytes and throws std::logic_error if what has to hold does not. The same functions
-// are fed the corpus by the unit tests (tests/unit/fuzz_corpus_test.cc), so that what a fuzzer once found stays found.
+// What the fuzzers call: each takes any bytes and throws std::logic_error if what has to hold does not. The same
+// functions are fed the corpus by the unit tests (tests/unit/fuzz_corpus_test.cc), so that what a fuzzer once found
+// stays found.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,7 @@ using Bytes = std::span<const std::uint8_t>;
 void handshake(Bytes input);     // the server's half of the NBD negotiation, whole and in pieces
 void transmission(Bytes input);  // a listener with one client that asks for anything and goes at any time
 void names(Bytes input);         // file names, export names, addresses; the arithmetic of file offsets
-void control(Bytes input);       // messages and requests of the control plane, descriptions of exports, configuration files
+void control(Bytes input);  // messages and requests of the control plane, descriptions of exports, configuration files
 
 inline void require(bool holds, const char* what) {
     if (!holds) {

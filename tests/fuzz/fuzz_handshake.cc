@@ -1,5 +1,5 @@
-// The first byte: how the input is cut into pieces, and whether it is options (each a type and a u16 length, then data; the
-// magic is added) or bytes as they are.
+// The first byte: how the input is cut into pieces, and whether it is options (each a type and a u16 length, then data;
+// the magic is added) or bytes as they are.
 #include <algorithm>
 
 #include "fusefs/nbd_server/nbd_handshake.h"
@@ -95,7 +95,8 @@ Outcome run(const std::string& stream, std::size_t piece) {
             answer(handshake);
         }
         outcome.output += handshake.take_output();
-        require(handshake.room() > 0 || handshake.state() == Handshake::State::transmission, "an option waits for ever");
+        require(handshake.room() > 0 || handshake.state() == Handshake::State::transmission,
+                "an option waits for ever");
         if (handshake.state() == Handshake::State::transmission) {
             outcome.rest = handshake.take_rest();
             const auto* const behind = reinterpret_cast<const std::byte*>(stream.data());

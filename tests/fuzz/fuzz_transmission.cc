@@ -1,6 +1,6 @@
-// A client that has negotiated properly (the first byte says what), then asks for whatever the input says, and hangs up.
-// Each request is 15 bytes of input: what is odd about it, its type, flags, length, offset; its cookie is its number. The
-// loop is stepped from here, in this thread.
+// A client that has negotiated properly (the first byte says what), then asks for whatever the input says, and hangs
+// up. Each request is 15 bytes of input: what is odd about it, its type, flags, length, offset; its cookie is its
+// number. The loop is stepped from here, in this thread.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -29,9 +29,9 @@ constexpr int patience = 1000;                  // steps of the loop without any
 constexpr std::uint8_t without_structured = 1 << 0;
 constexpr std::uint8_t without_context = 1 << 1;
 constexpr std::uint8_t reads_only = 1 << 2;
-constexpr std::uint8_t holds = 1 << 3;   // the drive completes nothing before the client has gone
-constexpr std::uint8_t fails = 1 << 4;   // the drive
-constexpr std::uint8_t ends = 1 << 5;    // the epoch, in the middle
+constexpr std::uint8_t holds = 1 << 3;  // the drive completes nothing before the client has gone
+constexpr std::uint8_t fails = 1 << 4;  // the drive
+constexpr std::uint8_t ends = 1 << 5;   // the epoch, in the middle
 constexpr std::uint8_t trickles = 1 << 6;
 // A request's first byte.
 constexpr std::uint8_t wrong_magic = 1 << 7;
@@ -64,7 +64,8 @@ struct Session {
         address.sun_family = AF_UNIX;
         endpoint.path.copy(address.sun_path, sizeof address.sun_path - 1);
         client.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        require(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0, "no connection");
+        require(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
+                "no connection");
     }
 
     ~Session() {
@@ -102,7 +103,8 @@ struct Session {
         int quiet = 0;
         std::size_t at = 0;
         while (at < stream.size() && quiet < 50) {
-            const ssize_t put = send(client.get(), stream.data() + at, std::min(piece, stream.size() - at), MSG_NOSIGNAL);
+            const ssize_t put =
+                send(client.get(), stream.data() + at, std::min(piece, stream.size() - at), MSG_NOSIGNAL);
             at += put > 0 ? static_cast<std::size_t>(put) : 0;
             quiet = put > 0 ? 0 : quiet + 1;
             if (put <= 0 || piece < stream.size()) {
@@ -134,9 +136,9 @@ void negotiate(Session& session, std::uint8_t how) {
     hello += (how & without_structured) != 0 ? "" : option(Option::structured_reply, "");
     std::string one;
     append<std::uint32_t>(one, 1);
-    hello += (how & without_context) != 0 ? ""
-                                          : option(Option::set_meta_context,
-                                                   text(name) + one + text(std::string(base_allocation)));
+    hello += (how & without_context) != 0
+                 ? ""
+                 : option(Option::set_meta_context, text(name) + one + text(std::string(base_allocation)));
     hello += option(Option::go, text(name) + std::string(2, '\0'));
     require(session.say(hello, hello.size()), "the negotiation is not taken");
     // The last of the option replies is the ACK to GO.
@@ -213,11 +215,12 @@ std::optional<std::size_t> check_reply(Session& session, const std::string& hear
         const auto type = get<std::uint16_t>(bytes + 6);
         body = get<std::uint32_t>(bytes + 16);
         require(get<std::uint16_t>(bytes + 4) == reply_done, "a chunk that is not the last");
-        const bool fits = type == reply_error         ? body == 6
-                          : type == reply_offset_data ? command == Command::read && body == 8 + std::size_t{asked.length}
-                          : type == reply_block_status
-                              ? command == Command::block_status && body >= 12 && body <= block_status_size(most_extents)
-                              : false;
+        const bool fits =
+            type == reply_error         ? body == 6
+            : type == reply_offset_data ? command == Command::read && body == 8 + std::size_t{asked.length}
+            : type == reply_block_status
+                ? command == Command::block_status && body >= 12 && body <= block_status_size(most_extents)
+                : false;
         require(fits, "a chunk is larger than asked, or of another kind");
         if (type == reply_block_status && heard.size() >= head + body) {
             std::uint64_t told = 0;

@@ -1,4 +1,5 @@
-// libFuzzer's entry; -DFUZZ=name chooses what it feeds. What must hold and does not is an exception that nobody catches.
+// libFuzzer's entry; -DFUZZ=name chooses what it feeds. What must hold and does not is an exception that nobody
+// catches.
 #include "lib/base/log.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -36,7 +36,9 @@ BOOST_AUTO_TEST_CASE(a_range_reaches_behind_the_end) {
 }
 
 BOOST_AUTO_TEST_CASE(fallocate_grows_the_drive_or_zeroes_outside) {
-    const auto judged = [](std::uint32_t mode, std::uint64_t offset, std::uint64_t length) { return judge_fallocate(mode, offset, length, size); };
+    const auto judged = [](std::uint32_t mode, std::uint64_t offset, std::uint64_t length) {
+        return judge_fallocate(mode, offset, length, size);
+    };
     BOOST_TEST((judged(hole, 0, 512).range == FuseRange{0, 512}));
     BOOST_TEST(judged(hole, 0, 512).may_trim);
     BOOST_TEST(!judged(zero, 0, 512).may_trim);
@@ -45,7 +47,8 @@ BOOST_AUTO_TEST_CASE(fallocate_grows_the_drive_or_zeroes_outside) {
     BOOST_TEST(judged(FALLOC_FL_ZERO_RANGE, size - 512, 512).error == 0);
     BOOST_TEST(judged(FALLOC_FL_ZERO_RANGE, size - 512, 513).error == EOPNOTSUPP);
     BOOST_TEST(judged(FALLOC_FL_ZERO_RANGE, last, last).error == EOPNOTSUPP);
-    for (const std::uint32_t mode : {0u, FALLOC_FL_KEEP_SIZE + 0u, FALLOC_FL_PUNCH_HOLE + 0u, FALLOC_FL_COLLAPSE_RANGE + 0u, UINT32_MAX}) {
+    for (const std::uint32_t mode :
+         {0u, FALLOC_FL_KEEP_SIZE + 0u, FALLOC_FL_PUNCH_HOLE + 0u, FALLOC_FL_COLLAPSE_RANGE + 0u, UINT32_MAX}) {
         BOOST_TEST(judged(mode, 0, 512).error == EOPNOTSUPP);
     }
     // Sums that do not fit.

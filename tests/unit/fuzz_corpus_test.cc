@@ -1,5 +1,5 @@
-// What the fuzzers once found interesting, fed to the same entries without a fuzzer (tests/fuzz/). Runs in the repository's
-// folder, as the tests' runner does.
+// What the fuzzers once found interesting, fed to the same entries without a fuzzer (tests/fuzz/). Runs in the
+// repository's folder, as the tests' runner does.
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
@@ -13,7 +13,8 @@ namespace {
 
 void feed_corpus(const std::string& name, void (*entry)(Bytes)) {
     const std::filesystem::path folder = "tests/fuzz/corpus/" + name;
-    BOOST_REQUIRE_MESSAGE(std::filesystem::is_directory(folder), folder << " is not there: run in the repository's folder");
+    BOOST_REQUIRE_MESSAGE(std::filesystem::is_directory(folder),
+                          folder << " is not there: run in the repository's folder");
     std::size_t count = 0;
     for (const auto& file : std::filesystem::directory_iterator(folder)) {
         std::ifstream stream(file.path(), std::ios::binary);
@@ -30,10 +31,18 @@ void feed_corpus(const std::string& name, void (*entry)(Bytes)) {
 
 BOOST_AUTO_TEST_SUITE(fuzz_corpus)
 
-BOOST_AUTO_TEST_CASE(a_negotiation_that_was_found_once_breaks_the_handshake) { feed_corpus("handshake", handshake); }
-BOOST_AUTO_TEST_CASE(requests_that_were_found_once_break_the_connection) { feed_corpus("transmission", transmission); }
-BOOST_AUTO_TEST_CASE(a_name_or_an_offset_that_was_found_once_is_taken) { feed_corpus("names", names); }
-BOOST_AUTO_TEST_CASE(a_message_that_was_found_once_breaks_the_control_plane) { feed_corpus("control", control); }
+BOOST_AUTO_TEST_CASE(a_negotiation_that_was_found_once_breaks_the_handshake) {
+    feed_corpus("handshake", handshake);
+}
+BOOST_AUTO_TEST_CASE(requests_that_were_found_once_break_the_connection) {
+    feed_corpus("transmission", transmission);
+}
+BOOST_AUTO_TEST_CASE(a_name_or_an_offset_that_was_found_once_is_taken) {
+    feed_corpus("names", names);
+}
+BOOST_AUTO_TEST_CASE(a_message_that_was_found_once_breaks_the_control_plane) {
+    feed_corpus("control", control);
+}
 
 BOOST_AUTO_TEST_SUITE_END()
 

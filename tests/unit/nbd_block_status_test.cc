@@ -1,4 +1,5 @@
-// BLOCK_STATUS and CACHE from one end to the other: a libnbd client, or a remote drive, at a listener over a memory drive.
+// BLOCK_STATUS and CACHE from one end to the other: a libnbd client, or a remote drive, at a listener over a memory
+// drive.
 #define BOOST_TEST_DYN_LINK
 #include <libnbd.h>
 
@@ -88,7 +89,9 @@ Told ask(const Client& client, std::uint64_t offset, std::uint64_t length, std::
     return told;
 }
 
-int error_of(int result) { return result == 0 ? 0 : nbd_get_errno(); }
+int error_of(int result) {
+    return result == 0 ? 0 : nbd_get_errno();
+}
 
 }  // namespace
 
@@ -186,16 +189,18 @@ BOOST_AUTO_TEST_CASE(a_remote_drive_keeps_what_it_is_told_to_itself) {
         request.length = length;
         request.extents = extents;
         request.context = &outcome;
-        request.done = [](IoRequest& done, int error) { static_cast<std::promise<int>*>(done.context)->set_value(error); };
+        request.done = [](IoRequest& done, int error) {
+            static_cast<std::promise<int>*>(done.context)->set_value(error);
+        };
         bench.loop.post([&] { remote->submit(request); });
         return outcome.get_future().get();
     };
     ExtentList extents;
     BOOST_TEST(perform(IoOperation::block_status, 100, 4 * block, &extents) == 0);
-    BOOST_TEST((extents.found == std::vector<Extent>{{block - 100, false, false},
-                                                     {block, true, true},
-                                                     {block, false, false},
-                                                     {block + 100, true, true}}));
+    BOOST_TEST(
+        (extents.found ==
+         std::vector<Extent>{
+             {block - 100, false, false}, {block, true, true}, {block, false, false}, {block + 100, true, true}}));
     ExtentList one;
     one.limit = 1;
     BOOST_TEST(perform(IoOperation::block_status, block, 4 * block, &one) == 0);
@@ -207,7 +212,10 @@ BOOST_AUTO_TEST_CASE(a_remote_drive_keeps_what_it_is_told_to_itself) {
     std::promise<void> closed;
     bench.loop.post([&] { remote->close([&] { closed.set_value(); }); });
     closed.get_future().wait();
-    bench.on_loop([&] { remote.reset(); return 0; });
+    bench.on_loop([&] {
+        remote.reset();
+        return 0;
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,21 +1,30 @@
-// What other NBD servers once got wrong, and the test that would notice it here:
+// What other NBD servers once got wrong (CVE), and the test that would notice it here:
 //
-//   CVE                          was                                                       test
-//   2022-26495                   a name length of 0xffffffff, plus one, is 0               nbd_handshake/a_name_length_that_overflows_is_believed,
-//                                                                                          …/the_lengths_inside_a_metadata_option_are_believed
-//   2022-26496, 2017-15118       a long export name on the stack                           nbd_handshake/a_long_export_name_is_taken
-//   2020-10761                   an assertion on what the peer sends                       nbd_handshake/a_refusal_is_as_long_as_the_peer_likes
-//   2017-15119                   4 GiB of option data are read                             nbd_handshake/an_option_of_4_gib_is_read
-//   2017-9524, -7539, 2013-7441  the peer goes during the negotiation                      nbd_handshake/a_negotiation_cut_anywhere_or_in_pieces_…,
-//                                                                                          nbd_server/a_client_that_goes_anywhere_…
-//   2019-14850                   the drive is opened before the client may have it         below: a_drive_is_opened_before_…
-//   2019-14851                   INFO, then GO: the drive is opened twice                  below: an_export_that_was_asked_about_…
-//   2024-7409                    a client in its handshake while the server stops          below: a_client_in_its_handshake_keeps_…
-//   2025-47711                   extents of more than 4 GiB                                nbd_reply/extents_longer_than_the_request_overflow_…
-//   2025-47712                   a block status rounded up to more than 4 GiB              nbd_pieces/whole_blocks_around_4_gib_…
-//   2021-3716                    an option sent in the clear is kept across STARTTLS       waits for TLS
-//   2019-14850's other half      before *authentication*                                   waits for TLS
-//   2013-6410                    an address matches a part of an access list's entry       there is no access list
+// 2022-26495  a name length of 0xffffffff, plus one, is 0
+//             nbd_handshake/a_name_length_that_overflows_is_believed, the_lengths_inside_a_metadata_option_are_believed
+// 2022-26496, 2017-15118  a long export name on the stack
+//             nbd_handshake/a_long_export_name_is_taken
+// 2020-10761  an assertion on what the peer sends
+//             nbd_handshake/a_refusal_is_as_long_as_the_peer_likes
+// 2017-15119  4 GiB of option data are read
+//             nbd_handshake/an_option_of_4_gib_is_read
+// 2017-9524, 2017-7539, 2013-7441  the peer goes during the negotiation
+//             nbd_handshake/a_negotiation_cut_anywhere_or_in_pieces_comes_out_differently,
+//             nbd_server/a_client_that_goes_anywhere_takes_the_server_with_it
+// 2019-14850  the drive is opened before the client may have it
+//             below; its other half, before authentication, waits for TLS
+// 2019-14851  INFO, then GO: the drive is opened twice
+//             below
+// 2024-7409   a client in its handshake while the server stops
+//             below
+// 2025-47711  extents of more than 4 GiB
+//             nbd_reply/extents_longer_than_the_request_overflow_its_length
+// 2025-47712  a block status rounded up to more than 4 GiB
+//             nbd_pieces/whole_blocks_around_4_gib_are_asked_for_as_none
+// 2021-3716   an option sent in the clear is kept across STARTTLS
+//             waits for TLS
+// 2013-6410   an address matches a part of an access list's entry
+//             there is no access list
 #define BOOST_TEST_DYN_LINK
 #include <libnbd.h>
 #include <sys/socket.h>

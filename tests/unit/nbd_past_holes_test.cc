@@ -12,7 +12,7 @@
 //             nbd_handshake/a_negotiation_cut_anywhere_or_in_pieces_comes_out_differently,
 //             nbd_server/a_client_that_goes_anywhere_takes_the_server_with_it
 // 2019-14850  the drive is opened before the client may have it
-//             below; its other half, before authentication, waits for TLS
+//             below; before authentication: nbd_handshake/a_client_without_tls_learns_something_where_tls_is_required
 // 2019-14851  INFO, then GO: the drive is opened twice
 //             below
 // 2024-7409   a client in its handshake while the server stops
@@ -22,7 +22,7 @@
 // 2025-47712  a block status rounded up to more than 4 GiB
 //             nbd_pieces/whole_blocks_around_4_gib_are_asked_for_as_none
 // 2021-3716   an option sent in the clear is kept across STARTTLS
-//             waits for TLS
+//             nbd_handshake/what_was_agreed_on_in_plain_counts_in_tls
 // 2013-6410   an address matches a part of an access list's entry
 //             there is no access list
 #define BOOST_TEST_DYN_LINK

@@ -116,7 +116,7 @@ class Arbiter(Program):
 class DataPath(Program):
     """The management module's drivebayfs, mounted, connected to an arbiter."""
 
-    def __init__(self, build, folder, arbiter, nbd_port, settings=""):
+    def __init__(self, build, folder, arbiter, nbd_port, settings="", nbd_settings=""):
         self.mount = os.path.join(folder, "mount")
         os.makedirs(self.mount, exist_ok=True)
         self.arbiter = arbiter
@@ -124,7 +124,7 @@ class DataPath(Program):
         with open(config, "w") as file:
             file.write(f'role = "management";\nstate_dir = "{folder}/state";\nsocket = "{folder}/fusefs.sock";\n'
                        f'arbiter = "{arbiter.socket}";\n'
-                       f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; }};\n{settings}')
+                       f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; {nbd_settings} }};\n{settings}')
         super().__init__("drivebayfs", [f"{build}/drivebayfs", "drivebay", self.mount, "--foreground", "-o",
                                         f"config={config}"], folder)
         wait_until(lambda: arbiter.ask("GET", "/v1/status")["data_path"]["online"],

@@ -15,13 +15,15 @@ class Load:
     clients: int = 1
     cached: bool = False  # a range that fits everybody's page cache, and is in there
 
-    def command(self, where, seconds, size):
-        is_export = where.startswith("nbd")
-        target = ["--ioengine=nbd", f"--uri={where}"] if is_export else ["--ioengine=libaio", f"--filename={where}"]
-        return ["fio", "--name=bench", *target, f"--rw={self.pattern}", f"--bs={self.block}", f"--iodepth={self.depth}",
-                f"--numjobs={self.clients}", "--thread", f"--size={size}", "--direct=1", f"--runtime={seconds}",
-                "--time_based", "--ramp_time=0.25", "--norandommap", "--randrepeat=0", "--allrandrepeat=0",
-                "--output-format=json"]
+    def command(self, places, seconds, size):
+        """One job, or `clients` of them, for each of the places, which are paths or NBD URIs."""
+        jobs = []
+        for where in places:
+            target = ["--ioengine=nbd", f"--uri={where}"] if where.startswith("nbd") else ["--ioengine=libaio", f"--filename={where}"]
+            jobs += ["--name=bench", *target]
+        return ["fio", "--thread", f"--rw={self.pattern}", f"--bs={self.block}", f"--iodepth={self.depth}",
+                f"--numjobs={self.clients}", f"--size={size}", "--direct=1", f"--runtime={seconds}", "--time_based",
+                "--ramp_time=0.25", "--norandommap", "--randrepeat=0", "--allrandrepeat=0", "--output-format=json", *jobs]
 
 
 @dataclass
@@ -33,11 +35,17 @@ class Outcome:
 
 
 def run(load, server, seconds, size):
-    before = server.cpu_seconds()
-    fio = subprocess.run(load.command(server.where, seconds, size), capture_output=True, text=True, check=False)
-    cpu = server.cpu_seconds() - before
+    return run_each(load, [server], seconds, size)
+
+
+def run_each(load, servers, seconds, size):
+    """The load on each of the places that one program serves, at once."""
+    before = servers[0].cpu_seconds()
+    fio = subprocess.run(load.command([server.where for server in servers], seconds, size), capture_output=True, text=True,
+                         check=False)
+    cpu = servers[0].cpu_seconds() - before
     if fio.returncode != 0:
-        raise Unwell(f"fio on {server.where}: {(fio.stderr or fio.stdout).strip()[-400:]}")
+        raise Unwell(f"fio on {servers[0].where}: {(fio.stderr or fio.stdout).strip()[-400:]}")
     jobs = json.loads(fio.stdout[fio.stdout.index("{"):])["jobs"]
     way = "write" if "write" in load.pattern else "read"
     iops = [job[way]["iops"] for job in jobs]

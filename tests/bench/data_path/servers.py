@@ -30,28 +30,54 @@ class Drivebay:
     """The whole management module: arbiter, drivebayfs, and three drives presented to one blade: one past the page cache,
     one through it, and a read-only one, which goes through it by itself."""
 
-    def __init__(self, build, folder, image, cached_image, read_only_image):
+    def __init__(self, build, folder, image, cached_image, read_only_image, certificates):
         self.arbiter = Arbiter(build, f"{folder}/arbiter", 14740, 10000)
         self.data_path = DataPath(build, f"{folder}/drivebayfs", self.arbiter, 14809,
-                                  'drives: { page_cache = [ "cached" ]; };\n')
+                                  'drives: { page_cache = [ "cached" ]; };\n',
+                                  f'tls: {{ certificate = "{certificates}/server-cert.pem"; '
+                                  f'key = "{certificates}/server-key.pem"; }};')
         self.arbiter.ask("POST", "/v1/blades", {"name": BLADE})
         self.present("direct", image, 0, "write")
         self.present("cached", cached_image, 1, "write")
         self.present("shared", read_only_image, 2, "read")
         self.file = Server(self.path("direct"), self.data_path)
         self.export, self.cached_export, self.read_only_export = map(self.export_of, ("direct", "cached", "shared"))
+        self.tls_export = self.export_of("shared", scheme="nbds")
 
-    def path(self, drive):
-        return f"{self.data_path.mount}/blades/{BLADE}/{drive}"
+    def path(self, drive, blade=BLADE):
+        return f"{self.data_path.mount}/blades/{blade}/{drive}"
 
-    def export_of(self, drive):
-        return Server(f"nbd+unix:///{BLADE}/{drive}?socket={self.data_path.folder}/nbd.sock", self.data_path)
+    def export_of(self, drive, blade=BLADE, scheme="nbd"):
+        return Server(f"{scheme}+unix:///{blade}/{drive}?socket={self.data_path.folder}/nbd.sock", self.data_path)
 
     def present(self, drive, image, slot, access):
         self.data_path.add_drive(drive, image, read_only=access == "read")
+        self.present_to([BLADE], drive, slot, access)
+
+    def present_to(self, blades, drive, slot=0, access="read"):
         self.arbiter.ask("POST", "/v1/presentations",
-                         {"drive": drive, "blades": [BLADE], "slot": slot, "access": access, "policy": "queue"})
-        wait_until(lambda: os.path.exists(self.path(drive)), f"{self.path(drive)} is there")
+                         {"drive": drive, "blades": blades, "slot": slot, "access": access, "policy": "queue"})
+        path = self.path(drive, blades[-1])
+        wait_until(lambda: os.path.exists(path), f"{path} is there")
+
+    def give_each_a_drive(self, images):
+        """One more blade for each image, with a drive of its own; their exports."""
+        exports = []
+        for number, image in enumerate(images):
+            blade, drive = f"alone{number:02}", f"own{number:02}"
+            self.arbiter.ask("POST", "/v1/blades", {"name": blade})
+            self.data_path.add_drive(drive, image, read_only=True)
+            self.present_to([blade], drive)
+            exports.append(self.export_of(drive, blade))
+        return exports
+
+    def grow_to(self, views):
+        """Presents the read-only drive to so many blades more that there are as many views."""
+        there = len(self.arbiter.ask("GET", "/v1/status")["leases"])
+        blades = [f"one-of-many{number:04}" for number in range(there, views)]
+        for blade in blades:
+            self.arbiter.ask("POST", "/v1/blades", {"name": blade})
+        self.present_to(blades, "shared")
 
     def end(self):
         self.data_path.end()
@@ -77,12 +103,16 @@ class QemuFuse:
 
 
 class NbdPeer:
-    def __init__(self, name, command, folder):
+    def __init__(self, name, command, folder, scheme="nbd"):
         os.makedirs(folder, exist_ok=True)
+        self.scheme = scheme
         self.socket = f"{folder}/{name}.sock"
         self.program = Program(name, [word.replace("SOCKET", self.socket) for word in command], folder)
         wait_until(lambda: os.path.exists(self.socket), f"{name} listens")
-        self.export = Server(f"nbd+unix:///?socket={self.socket}", self.program)
+        self.export = self.export_of("")
+
+    def export_of(self, name):
+        return Server(f"{self.scheme}+unix:///{name}?socket={self.socket}", self.program)
 
     def end(self):
         self.program.end()
@@ -98,6 +128,16 @@ def qemu_nbd_cached(folder, image):
     options = f"driver=raw,file.driver=file,file.filename={image},file.locking=off,file.aio=threads"
     return NbdPeer("qemu-nbd-cached", ["qemu-nbd", "--image-opts", "--cache=writeback", "--read-only", "--shared=0",
                                        "--persistent", "--socket=SOCKET", options], folder)
+
+
+def nbdkit_tls(folder, image, certificates):
+    return NbdPeer("nbdkit-tls", ["nbdkit", "--foreground", "--unix", "SOCKET", "--tls=require",
+                                  f"--tls-certificates={certificates}", "file", image], folder, scheme="nbds")
+
+
+def nbdkit_folder(folder, images):
+    """One nbdkit with an export for each file of a folder."""
+    return NbdPeer("nbdkit-folder", ["nbdkit", "--foreground", "--unix", "SOCKET", "file", f"dir={images}"], folder)
 
 
 def nbdkit(folder, image):

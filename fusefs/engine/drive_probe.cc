@@ -1,7 +1,7 @@
 #include "fusefs/engine/drive_probe.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t descriptor_offset = 16 * 2048;
 constexpr std::uint32_t descriptor_size = 2048;
+constexpr std::uint32_t looked_at = descriptor_offset + descriptor_size;
 
 // One probe under way; owns itself by the callbacks that hold it.
 struct ProbeJob : std::enable_shared_from_this<ProbeJob> {
@@ -54,27 +55,28 @@ struct ProbeJob : std::enable_shared_from_this<ProbeJob> {
 
     void look() {
         probed.size = drive->geometry().size;
-        if (probed.size < descriptor_offset + descriptor_size) {
-            return judge(false);
-        }
-        buffer = resources.buffers.take(descriptor_size);
+        buffer = resources.buffers.take(looked_at);
         request.operation = IoOperation::read;
-        request.offset = descriptor_offset;
-        request.length = descriptor_size;
+        request.length = static_cast<std::uint32_t>(std::min<std::uint64_t>(probed.size, looked_at));
         request.data = buffer.data();
         request.context = this;
         request.done = [](IoRequest& done, int error) {
             const std::shared_ptr<ProbeJob> self = std::exchange(static_cast<ProbeJob*>(done.context)->reading, nullptr);
-            self->judge(error == 0 && std::memcmp(self->buffer.data() + 1, "CD001", 5) == 0, error);
+            self->judge(error);
         };
         reading = shared_from_this();
         drive->submit(request);
     }
 
-    void judge(bool iso9660, int error = 0) {
-        const Result<KindVerdict> verdict =
+    void judge(int error) {
+        const std::string_view beginning(reinterpret_cast<const char*>(buffer.data()), request.length);
+        const bool iso9660 = request.length == looked_at && beginning.substr(descriptor_offset + 1, 5) == "CD001";
+        Result<KindVerdict> verdict =
             error == 0 ? judge_kind(probed.size, iso9660, asked, !write_asked)
                        : Result<KindVerdict>(system_error(error, "the source \"" + wish.source + "\" cannot be read"));
+        if (verdict && verdict->kind == DriveKind::disk && verdict->notice.empty()) {
+            verdict->notice = table_notice(beginning);
+        }
         close([self = shared_from_this(), verdict] {
             if (!verdict) {
                 return self->callback(verdict.error());
@@ -113,6 +115,16 @@ Result<KindVerdict> judge_kind(std::uint64_t size, bool iso9660, std::optional<D
         return Error{EINVAL, "the source cannot be a CD-ROM: " + why + "; leave out --kind cdrom to share it as a disk"};
     }
     return KindVerdict{DriveKind::disk, true, "shown as a read-only disk, although it is an ISO 9660 image: " + why};
+}
+
+std::string table_notice(std::string_view beginning) {
+    const auto has_header = [&](std::size_t at) {
+        return beginning.size() >= at + 8 && beginning.substr(at, 8) == "EFI PART";
+    };
+    return has_header(4096) && !has_header(512)
+               ? "its partition table was written for blocks of 4096 bytes; hosts see blocks of 512 and will not find its "
+                 "partitions"
+               : "";
 }
 
 void probe_drive(AioResources resources, const OpenWish& wish, std::optional<DriveKind> asked,

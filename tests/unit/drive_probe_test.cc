@@ -49,6 +49,19 @@ BOOST_AUTO_TEST_CASE(an_image_is_shown_as_what_it_cannot_be) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_table_that_hosts_misread_is_not_noticed) {
+    std::string disk(36864, '\0');
+    BOOST_TEST(table_notice(disk).empty());
+    disk.replace(4096, 8, "EFI PART");
+    BOOST_TEST(table_notice(disk).find("4096") != std::string::npos);
+    BOOST_TEST(!table_notice(std::string_view(disk).substr(0, 4104)).empty());
+    BOOST_TEST(table_notice(std::string_view(disk).substr(0, 4103)).empty());
+    // Hybrid images have both.
+    disk.replace(512, 8, "EFI PART");
+    BOOST_TEST(table_notice(disk).empty());
+    BOOST_TEST(table_notice("").empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

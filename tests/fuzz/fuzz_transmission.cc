@@ -33,6 +33,7 @@ constexpr std::uint8_t holds = 1 << 3;  // the drive completes nothing before th
 constexpr std::uint8_t fails = 1 << 4;  // the drive
 constexpr std::uint8_t ends = 1 << 5;   // the epoch, in the middle
 constexpr std::uint8_t trickles = 1 << 6;
+constexpr std::uint8_t overtaken = 1 << 7;  // by a client of the next instance, in the middle
 // A request's first byte.
 constexpr std::uint8_t wrong_magic = 1 << 7;
 constexpr std::uint8_t cut_payload = 1 << 6;
@@ -51,26 +52,34 @@ struct Session {
     MemoryDrive drive{loop, drive_size};
     OneView catalogue;
     NbdListener listener{loop, buffers, catalogue, {}};
+    std::string path = folder.path() + "/s";
     UniqueFd client;
     std::string received;
+    UniqueFd rival;
+    std::string heard_by_rival;
     std::size_t sent = 0;  // of the stream
     std::map<std::uint64_t, Expected> expected;
 
     explicit Session(Mode mode) : catalogue(loop, drive, mode) {
         rpc::Endpoint endpoint;
-        endpoint.path = folder.path() + "/s";
+        endpoint.path = path;
         require(listener.listen(endpoint).ok(), "nobody listens");
+        client = connected();
+    }
+
+    UniqueFd connected() const {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
-        endpoint.path.copy(address.sun_path, sizeof address.sun_path - 1);
-        client.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        require(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
-                "no connection");
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        UniqueFd made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        require(connect(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0, "no connection");
+        return made;
     }
 
     ~Session() {
         drive.hold(false);
         client.reset();
+        rival.reset();
         bool stopped = false;
         listener.stop([&stopped] { stopped = true; });
         for (int step_number = 0; !stopped && step_number < patience; ++step_number) {
@@ -88,6 +97,9 @@ struct Session {
         while (client && (got = recv(client.get(), piece, sizeof piece, 0)) > 0) {
             received.append(piece, static_cast<std::size_t>(got));
             any = true;
+        }
+        while (rival && (got = recv(rival.get(), piece, sizeof piece, 0)) > 0) {
+            heard_by_rival.append(piece, static_cast<std::size_t>(got));
         }
         return any;
     }
@@ -129,8 +141,8 @@ std::string text(const std::string& value) {
     return out + value;
 }
 
-void negotiate(Session& session, std::uint8_t how) {
-    const std::string name = "blade01/x@7#1";
+// Up to GO.
+std::string hello_of(std::uint8_t how, const std::string& name) {
     std::string hello;
     append(hello, client_fixed_newstyle | client_no_zeroes);
     hello += (how & without_structured) != 0 ? "" : option(Option::structured_reply, "");
@@ -139,18 +151,40 @@ void negotiate(Session& session, std::uint8_t how) {
     hello += (how & without_context) != 0
                  ? ""
                  : option(Option::set_meta_context, text(name) + one + text(std::string(base_allocation)));
-    hello += option(Option::go, text(name) + std::string(2, '\0'));
-    require(session.say(hello, hello.size()), "the negotiation is not taken");
-    // The last of the option replies is the ACK to GO.
+    return hello + option(Option::go, text(name) + std::string(2, '\0'));
+}
+
+// The last of the option replies.
+std::string ack_to_go() {
     std::string last;
     append(last, option_reply_magic);
     append(last, static_cast<std::uint32_t>(Option::go));
     append(last, static_cast<std::uint32_t>(OptionReply::ack));
+    return last;
+}
+
+void negotiate(Session& session, std::uint8_t how) {
+    const std::string hello = hello_of(how, "blade01/x@7#1");
+    const std::string last = ack_to_go();
+    require(session.say(hello, hello.size()), "the negotiation is not taken");
     for (int step = 0; session.received.find(last) == std::string::npos; ++step) {
         require(step < patience, "the negotiation does not end");
         session.step();
     }
     session.received.erase(0, session.received.find(last) + last.size() + 4);
+}
+
+// The next instance is not let in before all of the first one's is done.
+void overtake(Session& session) {
+    const std::string hello = hello_of(0, "blade01/x@7#2");
+    session.rival = session.connected();
+    require(send(session.rival.get(), hello.data(), hello.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(hello.size()),
+            "the rival's negotiation is not taken");
+    for (int step = 0; step < 12; ++step) {
+        session.step();
+        require(session.drive.in_flight() == 0 || session.heard_by_rival.find(ack_to_go()) == std::string::npos,
+                "an instance is let in beside the I/O of the one before");
+    }
 }
 
 // What the input says, as bytes for the wire; false: nothing behind it is a request any more.
@@ -264,6 +298,9 @@ void transmission(Bytes input) {
     if ((how & ends) != 0) {
         session.catalogue.view->end([] {});
     }
+    if ((how & overtaken) != 0) {
+        overtake(session);
+    }
     taken = taken && session.say(stream.substr(half), piece);
     session.settle();
 
@@ -272,7 +309,7 @@ void transmission(Bytes input) {
     while (const std::optional<std::size_t> size = check_reply(session, heard, structured)) {
         heard.erase(0, *size);
     }
-    const bool ended = (how & ends) != 0;  // then the connection ends by itself, soon
+    const bool ended = (how & (ends | overtaken)) != 0;  // then the connection ends by itself, soon
     if ((how & holds) == 0 && !ended && taken) {
         require(heard.empty(), "a reply is cut");
         for (const auto& [cookie, request] : session.expected) {
@@ -282,6 +319,12 @@ void transmission(Bytes input) {
 
     session.client.reset();
     session.drive.hold(false);
+    const bool let_in = (how & overtaken) != 0 && (how & ends) == 0;
+    for (int step = 0; let_in && session.heard_by_rival.find(ack_to_go()) == std::string::npos; ++step) {
+        require(step < patience, "the next instance is never let in");
+        session.step();
+    }
+    session.rival.reset();
     for (int step = 0; session.catalogue.view.use_count() > 1 || session.catalogue.view->in_flight() > 0; ++step) {
         require(step < patience, "a connection stays, or something of it in flight");
         session.step();

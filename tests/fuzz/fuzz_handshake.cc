@@ -1,6 +1,7 @@
-// The first byte: how the input is cut into pieces, and whether it is options (each a type and a u16 length, then data;
-// the magic is added) or bytes as they are.
+// The first byte: how the input is cut into pieces, what the server's policy for TLS is (encrypted is nothing here),
+// and whether the input is options (each a type and a u16 length, then data; the magic is added) or bytes as they are.
 #include <algorithm>
+#include <utility>
 
 #include "fusefs/nbd_server/nbd_handshake.h"
 #include "tests/fuzz/fuzz.h"
@@ -12,6 +13,8 @@ using namespace drivebay::nbd;
 namespace {
 
 constexpr std::uint8_t as_options = 1 << 7;
+constexpr unsigned tls_shift = 5;  // two bits
+constexpr std::uint8_t piece_mask = 0x1f;
 
 std::string stream_of(Reader& input, bool options) {
     if (!options) {
@@ -77,9 +80,10 @@ struct Outcome {
     bool operator==(const Outcome&) const = default;
 };
 
-Outcome run(const std::string& stream, std::size_t piece) {
-    Handshake handshake;
+Outcome run(const std::string& stream, std::size_t piece, TlsPolicy tls) {
+    Handshake handshake(tls);
     Outcome outcome;
+    bool secure = false;
     for (std::size_t at = 0; at < stream.size();) {
         require(handshake.room() <= Handshake::input_limit, "more is kept than the limit");
         const std::size_t size = std::min({piece, handshake.room(), stream.size() - at});
@@ -91,7 +95,13 @@ Outcome run(const std::string& stream, std::size_t piece) {
         }
         handshake.receive(reinterpret_cast<const std::byte*>(stream.data()) + at, size);
         at += size;
+        if (handshake.state() == Handshake::State::securing) {
+            require(tls != TlsPolicy::none && !std::exchange(secure, true), "TLS begins where it cannot");
+            handshake.secured();
+            require(!handshake.structured_replies(), "what was agreed on in the clear is kept");
+        }
         while (handshake.state() == Handshake::State::asking) {
+            require(secure || tls != TlsPolicy::required, "an export is asked for before TLS");
             answer(handshake);
         }
         outcome.output += handshake.take_output();
@@ -116,9 +126,16 @@ void handshake(Bytes input) {
     Reader reader(input);
     const auto how = reader.number<std::uint8_t>();
     const std::string stream = stream_of(reader, (how & as_options) != 0);
-    const Outcome whole = run(stream, Handshake::input_limit);
+    const unsigned tls = how >> tls_shift & 3;
+    const std::size_t piece = 1 + (how & piece_mask);
+    if (tls == 1 || tls == 2) {
+        // In pieces only: what comes right behind STARTTLS ends the connection, so the pieces matter.
+        const Outcome outcome = run(stream, piece, tls == 1 ? TlsPolicy::offered : TlsPolicy::required);
+        return check_output(outcome.output, outcome.state == Handshake::State::transmission);
+    }
+    const Outcome whole = run(stream, Handshake::input_limit, TlsPolicy::none);
     check_output(whole.output, whole.state == Handshake::State::transmission);
-    const Outcome pieces = run(stream, 1 + (how & 0x7f));
+    const Outcome pieces = run(stream, piece, TlsPolicy::none);
     require(whole == pieces, "a negotiation in pieces comes out differently");
 }
 

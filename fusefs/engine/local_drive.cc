@@ -90,7 +90,9 @@ int LocalDrive::perform(const IoRequest& request) {
 }
 
 void LocalDrive::judge(const IoRequest& request, int error) {
-    const bool flush_failed = request.operation == IoOperation::flush ? error != 0 : request.fua && error == EIO;
+    // A read may bear FUA, too: it was not to be made durable.
+    const bool durable = request.fua && changes_drive(request.operation);
+    const bool flush_failed = request.operation == IoOperation::flush ? error != 0 : durable && error == EIO;
     if (flush_failed && failure_.empty()) {
         failure_ = system_error(error, "a flush of " + log::quoted(path_) + " failed, so what was written since the one " +
                                            "before may be lost; the drive takes no more writes until it is refreshed")

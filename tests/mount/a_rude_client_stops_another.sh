@@ -11,8 +11,8 @@ rude=${TOGETHER:+$images/rude.img}
 mkdir "$work/apart"
 mount -t tmpfs tmpfs "$work/apart" || fail "no tmpfs"
 rude=${rude:-$work/apart/rude.img}
-make_image "$rude" 64M
-make_image "$images/good.img" 64M
+make_image "$rude" 16M
+make_image "$images/good.img" 16M
 expect 0 "" drivebay drive add rude --source "$rude"
 expect 0 "" drivebay drive add good --source "$images/good.img"
 expect 0 "loaded on blade01" drivebay present rude --to blade01 --access write
@@ -26,7 +26,7 @@ throughput() {
     local how
     for how in "--filename=$file --direct=1 --ioengine=libaio" "--ioengine=nbd --uri=$export"; do
         # shellcheck disable=SC2086
-        expect 0 "" fio --name=alone $how --iodepth=32 --rw=randread --bs=4k --size=64M --time_based --runtime="$seconds" --output-format=terse
+        expect 0 "" fio --name=alone $how --iodepth=32 --rw=randread --bs=4k --size=16M --time_based --runtime="$seconds" --output-format=terse
         grep '^3;' "$work/said" | cut -d ';' -f 8
     done | xargs
 }

@@ -94,7 +94,7 @@ public:
         std::string told;
         int left = 4;
         for (auto done = done_.rbegin(); done != done_.rend() && left > 0; ++done) {
-            if (done->operation != Operation::sync && done->offset <= at && at < done->offset + done->length) {
+            if (done->operation != Operation::sync && done->operation != Operation::read && done->offset <= at && at < done->offset + done->length) {
                 told += fmt::format("\n  operation {} of lane {}: {} {}+{} by the {} descriptor",
                                     done_.rend() - done - 1, number_, names[static_cast<std::size_t>(done->operation)],
                                     done->offset, done->length, open_names[done->descriptor]);
@@ -127,7 +127,12 @@ private:
         const std::size_t limit = limits[below(limits.size())];
         next.length = static_cast<std::uint32_t>(1 + below(limit));
         next.offset = begin_ + below(end_ - begin_);
-        const std::uint64_t shape = below(4);
+        if (below(16) == 0) {
+            // In the block that is shared with a neighbour.
+            next.length = static_cast<std::uint32_t>(1 + below(150));
+            next.offset = below(2) == 0 ? begin_ + below(100) : end_ - 1 - below(100);
+        }
+        const std::uint64_t shape = next.length > 150 ? below(4) : 0;
         if (shape > 1) {
             const std::size_t unit = shape == 2 ? sector : page;
             next.length = static_cast<std::uint32_t>((next.length + unit - 1) / unit * unit);

@@ -11,7 +11,7 @@ rude=${TOGETHER:+$images/rude.img}
 mkdir "$work/apart"
 mount -t tmpfs tmpfs "$work/apart" || fail "no tmpfs"
 rude=${rude:-$work/apart/rude.img}
-make_image "$rude" 16M
+make_image "$rude" 40M
 make_image "$images/good.img" 16M
 expect 0 "" drivebay drive add rude --source "$rude"
 expect 0 "" drivebay drive add good --source "$images/good.img"

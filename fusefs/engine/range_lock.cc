@@ -59,7 +59,8 @@ void RangeLock::leave(Entry& entry, std::vector<Entry*>& now_held) {
     exclusive_held_ -= entry.exclusive ? 1 : 0;
     for (Entry* waiting = waiting_.first; waiting != nullptr;) {
         Entry* const next = waiting->next;
-        if (!blocked(*waiting, waiting)) {
+        // Whatever else holds it up still does: with thousands waiting they are not all compared with each other.
+        if (conflict(*waiting, entry) && !blocked(*waiting, waiting)) {
             waiting_.remove(*waiting);
             hold(*waiting);
             now_held.push_back(waiting);

@@ -4,6 +4,7 @@
 // No I/O, no clock and no thread inside.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -59,9 +60,16 @@ public:
     bool has_rates() const { return rated_waiting_ > 0; }
 
     static std::uint64_t cost(const IoRequest& request) {
-        const bool moves = request.operation == IoOperation::read || request.operation == IoOperation::write;
-        return moves ? request.length : 0;
+        switch (request.operation) {
+            case IoOperation::read:
+            case IoOperation::write: return request.length;
+            case IoOperation::cache: return std::min(request.length, most_cached);
+            default: return 0;
+        }
     }
+
+    // A drive follows the advice of an IoOperation::cache so far.
+    static constexpr std::uint32_t most_cached = 32 << 20;
 
     // What a place may send in one turn, and with a rate at once.
     static constexpr std::uint64_t quantum = 256 << 10;

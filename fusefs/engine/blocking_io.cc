@@ -188,7 +188,7 @@ int trim_range(BlockFile& file, std::uint64_t offset, std::uint64_t length) {
 int cache_range(const BlockFile& file, std::uint64_t offset, std::uint64_t length) {
     if (!file.direct) {
         // Advice: no error of it is one of the request's.
-        (void)posix_fadvise(file.fd, static_cast<off_t>(offset), static_cast<off_t>(std::min(length, most_cached)),
+        (void)posix_fadvise(file.fd, static_cast<off_t>(offset), static_cast<off_t>(std::min<std::uint64_t>(length, most_cached)),
                             POSIX_FADV_WILLNEED);
     }
     return 0;

@@ -30,9 +30,7 @@ int zero_range(BlockFile& file, std::uint64_t offset, std::uint64_t length, bool
 // Tells the storage that whole blocks of the range are not needed any more; success where it cannot be told.
 int trim_range(BlockFile& file, std::uint64_t offset, std::uint64_t length);
 
-
-// IoOperation::cache: begins to read the range, at most most_cached of it, into the page cache. Nothing where there is none.
-inline constexpr std::uint64_t most_cached = std::uint64_t{32} << 20;
+// IoOperation::cache: begins to read the range into the page cache. Nothing where there is none.
 int cache_range(const BlockFile& file, std::uint64_t offset, std::uint64_t length);
 // IoOperation::block_status, of a range that is not empty: by SEEK_DATA and SEEK_HOLE; all data where those are unknown,
 // as on block devices.

@@ -39,7 +39,8 @@ struct Extent {
     bool operator==(const Extent&) const = default;
 };
 
-inline constexpr std::size_t most_extents = 1024;  // of one answer
+inline constexpr std::uint32_t most_cached = 32 << 20;  // of a range, at its beginning
+inline constexpr std::size_t most_extents = 1024;       // of one answer
 
 // What a block_status request asks for and gets. Without an error `found` has at least one extent, and none is empty; they
 // follow each other without gaps from the request's offset, at most to its end, perhaps not so far. The state may be another

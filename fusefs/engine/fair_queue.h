@@ -68,9 +68,6 @@ public:
         }
     }
 
-    // A drive follows the advice of an IoOperation::cache so far.
-    static constexpr std::uint32_t most_cached = 32 << 20;
-
     // What a place may send in one turn, and with a rate at once.
     static constexpr std::uint64_t quantum = 256 << 10;
 

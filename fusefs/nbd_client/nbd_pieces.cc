@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::uint32_t zero_buffer = 256 * 1024;
 // Servers refuse to read more than their largest payload ahead.
-constexpr std::uint64_t most_cached = 32 << 20;
 
 }  // namespace
 

@@ -39,7 +39,7 @@ struct Extent {
     bool operator==(const Extent&) const = default;
 };
 
-inline constexpr std::uint32_t most_cached = 32 << 20;  // of a range, at its beginning
+inline constexpr std::uint32_t most_cached = 32 << 20;  // of a range; more is what NBD servers refuse, too
 inline constexpr std::size_t most_extents = 1024;       // of one answer
 
 // What a block_status request asks for and gets. Without an error `found` has at least one extent, and none is empty; they

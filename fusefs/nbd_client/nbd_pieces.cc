@@ -8,7 +8,6 @@ namespace drivebay {
 namespace {
 
 constexpr std::uint32_t zero_buffer = 256 * 1024;
-// Servers refuse to read more than their largest payload ahead.
 
 }  // namespace
 

@@ -263,8 +263,10 @@ void NbdConnection::drain(const std::string& why) {
     }
     log::debug("NBD client ends", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});
     phase_ = Phase::draining;
-    if (receiving_ != nullptr) {
-        release(*std::exchange(receiving_, nullptr));
+    for (Work** work : {&receiving_, &skipped_}) {
+        if (*work != nullptr) {
+            release(*std::exchange(*work, nullptr));
+        }
     }
     schedule_send();
 }
@@ -277,8 +279,10 @@ void NbdConnection::lose(const std::string& why) {
     phase_ = Phase::lost;
     context_.loop.remove(stream_.fd());
     ::shutdown(stream_.fd(), SHUT_RDWR);
-    if (receiving_ != nullptr) {
-        release(*std::exchange(receiving_, nullptr));
+    for (Work** work : {&receiving_, &skipped_}) {
+        if (*work != nullptr) {
+            release(*std::exchange(*work, nullptr));
+        }
     }
     while (first_answer_ != nullptr) {
         release(*std::exchange(first_answer_, first_answer_->next));

@@ -70,6 +70,7 @@ private:
     void parse_requests();
     bool take_request(const RequestHeader& header);
     bool may_hold(std::size_t bytes);
+    void refuse(Work& work, WireError error, std::uint32_t payload);
     void submit(Work& work);
     void completed(Work& work, int error);
     void answer(Work& work, WireError error);
@@ -105,6 +106,8 @@ private:
     Work* receiving_ = nullptr;  // a write whose payload is on its way
     std::size_t received_ = 0;
     std::uint64_t skip_ = 0;     // payload bytes of a refused request
+    Work* skipped_ = nullptr;    // that request, answered when they have been read
+    WireError skipped_error_ = WireError::none;
     bool blocked_ = false;       // by a limit
 
     std::vector<std::unique_ptr<Work>> works_;

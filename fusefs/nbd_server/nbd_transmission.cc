@@ -87,6 +87,9 @@ void NbdConnection::parse_requests() {
             if (skip_ > 0) {
                 break;
             }
+            if (skipped_ != nullptr) {
+                answer(*std::exchange(skipped_, nullptr), skipped_error_);
+            }
             continue;
         }
         if (there < request_size || !take_request(parse_request(input_.data() + input_begin_))) {
@@ -134,15 +137,13 @@ bool NbdConnection::take_request(const RequestHeader& header) {
     input_begin_ += request_size;
     Work& work = new_work(header, cost);
     if (!performs) {
-        skip_ = verdict.payload;
-        answer(work, verdict.error);
+        refuse(work, verdict.error, verdict.payload);
         return true;
     }
     if (has_data) {
         work.buffer = context_.buffers.take(header.length);
         if (!work.buffer) {
-            skip_ = verdict.payload;
-            answer(work, WireError::no_memory);
+            refuse(work, WireError::no_memory, verdict.payload);
             return true;
         }
         work.io.data = work.buffer.data();
@@ -160,6 +161,16 @@ bool NbdConnection::take_request(const RequestHeader& header) {
     }
     submit(work);
     return true;
+}
+
+// After the payload, as other servers do: libnbd takes no answer to a write that it is still sending.
+void NbdConnection::refuse(Work& work, WireError error, std::uint32_t payload) {
+    if (payload == 0) {
+        return answer(work, error);
+    }
+    skip_ = payload;
+    skipped_ = &work;
+    skipped_error_ = error;
 }
 
 NbdConnection::Work& NbdConnection::new_work(const RequestHeader& header, std::size_t held) {

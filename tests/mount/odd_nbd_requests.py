@@ -192,6 +192,7 @@ def what_is_refused(bench):
         refused(errno.EINVAL, handle.cache, 512, 0)
     # No context was negotiated on this connection.
     refused(errno.EINVAL, handle.block_status, 512, 0, lambda *_: 0)
+    refused(errno.ENOSPC, handle.pwrite, bytes(LARGEST), size - LARGEST + 1)
     bench.check(handle, size - 8192, 8192)
     handle.shutdown()
 
@@ -204,6 +205,8 @@ def a_read_only_export(bench):
         refused(errno.EPERM, handle.pwrite, bytes(512), 0, flags)
         refused(errno.EPERM, handle.trim, 4096, 0, flags)
         refused(errno.EPERM, handle.zero, 4096, 0, flags)
+    # The whole payload is taken before the answer: this client knows none to a request that it is still sending.
+    refused(errno.EPERM, handle.pwrite, bytes(LARGEST), 0)
     handle.flush()
     assert handle.pread(MIB, 0) == before, "a read-only export has changed"
     handle.shutdown()

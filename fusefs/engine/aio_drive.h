@@ -29,6 +29,7 @@ private:
     void start_task(Task& task);
     void start_transfer(Task& task, bool write);
     void continue_transfer(Task& task);
+    void transfer_on_worker(Task& task);
     void transferred(Task& task, long result);
     void start_flush(Task& task);
     void run_on_worker(Task& task);
@@ -41,6 +42,7 @@ private:
     std::vector<Task*> free_tasks_;
     std::vector<RangeLock::Entry*> now_held_;
     bool aio_flush_works_ = true;
+    bool nowait_works_ = true;
 };
 
 }  // namespace drivebay

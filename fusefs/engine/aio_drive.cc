@@ -118,18 +118,20 @@ void AioDrive::continue_transfer(Task& task) {
     } else {
         io_prep_pread(&block, fd_.get(), task.memory + task.moved, left, offset);
     }
-    // io_submit(2) waits for the inode's lock, for the allocation of blocks, for odd blocks to be written: a worker may, this
-    // thread may not.
+    // Without it io_submit(2) waits for the inode's lock, for the allocation of blocks, for the device's queue (fs/ext4/file.c,
+    // ext4_dio_write_iter): a worker may wait, this thread may not.
     block.aio_rw_flags |= nowait_works_ ? RWF_NOWAIT : 0;
     task.operation.done = [](AioOperation& operation, long result) {
         Task& finished = *static_cast<Task*>(operation.context);
         AioDrive& drive = finished.drive;
-        if (result == -EAGAIN && drive.nowait_works_) {
-            return drive.transfer_on_worker(finished);
-        }
-        if ((result == -EOPNOTSUPP || result == -EINVAL) && drive.nowait_works_) {
-            drive.nowait_works_ = false;
-            return drive.continue_transfer(finished);
+        if ((operation.block.aio_rw_flags & RWF_NOWAIT) != 0) {
+            if (result == -EAGAIN) {
+                return drive.transfer_on_worker(finished);
+            }
+            if (result == -EOPNOTSUPP || result == -EINVAL) {
+                drive.nowait_works_ = false;
+                return drive.continue_transfer(finished);
+            }
         }
         drive.transferred(finished, result);
     };
@@ -137,7 +139,7 @@ void AioDrive::continue_transfer(Task& task) {
 }
 
 void AioDrive::transfer_on_worker(Task& task) {
-    const auto work = [this, &task]() -> int {
+    const auto work = [this, &task] {
         const std::size_t left = task.length - task.moved;
         const std::uint64_t offset = task.offset + task.moved;
         return task.writing ? write_fully(file_.fd, task.memory + task.moved, left, offset, task.request->fua)

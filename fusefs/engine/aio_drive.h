@@ -42,7 +42,7 @@ private:
     std::vector<Task*> free_tasks_;
     std::vector<RangeLock::Entry*> now_held_;
     bool aio_flush_works_ = true;
-    bool nowait_works_ = true;
+    bool nowait_works_ = true;  // the file system knows RWF_NOWAIT
 };
 
 }  // namespace drivebay

@@ -54,6 +54,10 @@ bool NbdConnection::receive_requests() {
     // parse_requests() leaves less than a header behind, at the buffer's begin.
     into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
     ++count;
+    std::size_t room = 0;
+    for (const iovec& piece : into) {
+        room += piece.iov_len;
+    }
     const ssize_t got = stream_.receive({into.data(), static_cast<std::size_t>(count)});
     if (got <= 0) {
         if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -73,7 +77,8 @@ bool NbdConnection::receive_requests() {
     }
     input_end_ += fresh;
     parse_requests();
-    return true;
+    // Less than there is room for is all that has arrived.
+    return static_cast<std::size_t>(got) == room;
 }
 
 void NbdConnection::parse_requests() {

@@ -13,7 +13,7 @@ $(BUILD)/bench/http-load $(BUILD)/bench/session-load $(BUILD)/bench/gate-cost:
 -include $(patsubst %.o,%.d,$(call objects,$(bench_MAINS)))
 
 .PHONY: bench bench-arbiter
-bench: deps all $(BUILD)/bench/gate-cost ## measure the data path beside its peers: table, JSON, picture (some 7 minutes; root)
+bench: deps all $(BUILD)/bench/gate-cost ## measure the data path beside its peers: table, JSON, picture (some 9 minutes; root)
 	@tests/bench/data_path/run.py --build $(BUILD)
 
 bench-arbiter: all $(BUILD)/bench/http-load $(BUILD)/bench/session-load ## measure the arbiter, side by side with etcd (some 3 minutes; root)

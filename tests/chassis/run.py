@@ -63,10 +63,10 @@ def unreadable(name, error):
 
 
 def grouped(tests):
-    """Lists of tests that share one boot, in the order of their first."""
+    """Lists of tests that share one boot, in the order of their first: those of a module, which leaves its daemons running."""
     groups = {}
     for test in tests:
-        groups.setdefault(repr(test.machines), []).append(test)
+        groups.setdefault((test.module.__name__, repr(test.machines)), []).append(test)
     return list(groups.values())
 
 

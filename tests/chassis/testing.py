@@ -6,7 +6,7 @@ A test is a function test_NAME(c) that gets a booted Chassis. In its file:
     def setup(c):       once per boot, before the first test of the file
     def teardown(c):    once, after the last
 
-Files with the same MACHINES share one boot. After a test that failed the machines are booted
+Each file has a boot of its own. After a test that failed the machines are booted
 anew. After each test what it started is killed and every cable restored.
 """
 

@@ -43,12 +43,12 @@ void CachedDrive::start(IoRequest& request) {
     switch (request.operation) {
         case IoOperation::read:
             if (lend(request) || move_now(request)) {
-                return answer_soon(request, 0);
+                return answer_soon(request);
             }
             return finish_on_worker(request);
         case IoOperation::write:
             if (move_now(request)) {
-                return answer_soon(request, 0);
+                return answer_soon(request);
             }
             return request.fua ? finish_on_worker(request) : write_soon(request);
         default: return finish_on_worker(request);
@@ -86,14 +86,14 @@ bool CachedDrive::move_now(IoRequest& request) {
 }
 
 // All of a round together: they were done inside submit(), which never completes anything by itself.
-void CachedDrive::answer_soon(IoRequest& request, int error) {
-    answers_.emplace_back(&request, error);
+void CachedDrive::answer_soon(IoRequest& request) {
+    answers_.push_back(&request);
     if (answers_.size() > 1) {
         return;
     }
     resources_.loop.at_round_end([this] {
-        for (const auto& [answered, outcome] : std::exchange(answers_, {})) {
-            finish(*answered, outcome);
+        for (IoRequest* const answered : std::exchange(answers_, {})) {
+            finish(*answered, 0);
         }
     });
 }

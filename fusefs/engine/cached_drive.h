@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "fusefs/engine/local_drive.h"
@@ -20,7 +19,7 @@ private:
     void start(IoRequest& request) override;
     bool lend(IoRequest& request);
     bool move_now(IoRequest& request);
-    void answer_soon(IoRequest& request, int error);
+    void answer_soon(IoRequest& request);
     void write_soon(IoRequest& request);
     bool is_resident(std::uint64_t offset, std::uint64_t length);
 
@@ -30,7 +29,7 @@ private:
     std::shared_ptr<const UniqueFd> lent_;
     void* mapped_ = nullptr;  // the whole file, never touched: what mincore(2) is asked about
     std::vector<unsigned char> pages_;
-    std::vector<std::pair<IoRequest*, int>> answers_;
+    std::vector<IoRequest*> answers_;
     std::vector<IoRequest*> writes_;
 };
 

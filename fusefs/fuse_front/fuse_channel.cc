@@ -117,13 +117,13 @@ void FuseChannel::serve(std::span<std::byte> message) {
             break;
         // What is under way cannot be taken back; after this answer the kernel does not ask again (fs/fuse/dev.c,
         // fuse_dev_do_write).
-        case FUSE_INTERRUPT: return answer(device_, header.unique, ENOSYS);
-        default: return shared_.others(*this, message);
+        case FUSE_INTERRUPT: return answer(header.unique, ENOSYS);
+        default: return shared_.others(message);
     }
-    answer(device_, header.unique, EIO);
+    answer(header.unique, EIO);
 }
 
-void FuseChannel::answer(int device, std::uint64_t unique, int error, std::span<const std::byte> data) {
+void FuseChannel::answer(std::uint64_t unique, int error, std::span<const std::byte> data) {
     fuse_out_header header{};
     header.len = static_cast<std::uint32_t>(sizeof header + data.size());
     header.error = -error;
@@ -131,7 +131,7 @@ void FuseChannel::answer(int device, std::uint64_t unique, int error, std::span<
     const std::array<iovec, 2> parts = {iovec{&header, sizeof header},
                                         iovec{const_cast<std::byte*>(data.data()), data.size()}};
     // ENOENT, ENODEV: nobody waits for it any more.
-    if (writev(device, parts.data(), data.empty() ? 1 : 2) < 0 && errno != ENOENT && errno != ENODEV) {
+    if (writev(device_, parts.data(), data.empty() ? 1 : 2) < 0 && errno != ENOENT && errno != ENODEV) {
         log::error("the kernel does not take an answer", {{"error", errno}});
     }
 }

@@ -1,7 +1,6 @@
 // One descriptor of the mounted filesystem on one loop: it receives what the kernel asks, serves what moves data by
 // itself (READ, WRITE, FSYNC, FALLOCATE; include/uapi/linux/fuse.h), and hands everything else to libfuse. Data do not
-// go through libfuse because it allocates and locks for each request, and copies what is larger than its buffer's rest.
-// Its loop's thread only.
+// go through libfuse because it allocates and locks for each request. Loop thread only.
 #pragma once
 
 #include <linux/fuse.h>
@@ -23,12 +22,10 @@ namespace drivebay {
 
 class FuseChannel final : private Poller {
 public:
-    // Two rules of the kernel's: a reply goes to the descriptor that delivered its request, and a descriptor that is
-    // closed ends the requests that came through it.
     struct Shared {
         FuseHandles& handles;
         // What libfuse is to serve; the bytes are there during the call only.
-        std::function<void(FuseChannel& from, std::span<const std::byte> message)> others;
+        std::function<void(std::span<const std::byte> message)> others;
         // The filesystem is not mounted any more.
         std::function<void()> unmounted;
     };
@@ -47,16 +44,14 @@ public:
     // Receives nothing more; `idle` runs once what it serves itself is answered, perhaps from inside the call.
     void stop(std::function<void()> idle);
 
-    int device() const { return device_; }
-    // `error` is 0 or an errno. Any thread.
-    static void answer(int device, std::uint64_t unique, int error, std::span<const std::byte> data = {});
-
 private:
     struct Io;
 
     FuseChannel(EventLoop& loop, int device, Shared& shared, AlignedBuffer first);
     bool poll() override;
     void serve(std::span<std::byte> message);
+    // `error` is 0 or an errno.
+    void answer(std::uint64_t unique, int error, std::span<const std::byte> data = {});
     void read(std::uint64_t unique, const fuse_read_in& asked);
     void write(std::uint64_t unique, const fuse_write_in& asked, std::byte* data);
     void sync(std::uint64_t unique, const fuse_fsync_in& asked);

@@ -1,4 +1,4 @@
-// What the operations that libfuse decodes share. Home loop only.
+// What the operations that libfuse decodes share. Loop thread only.
 #pragma once
 
 #include "fusefs/fuse_front/fuse_api.h"
@@ -36,8 +36,6 @@ struct FuseFront {
     std::unordered_map<std::uint64_t, FuseListing> listings;
     std::uint64_t last_listing = 0;
     std::uint64_t unanswered = 0;
-    // The descriptor that delivered a request, by the request's number, until its answer.
-    std::unordered_map<std::uint64_t, int> delivered_by;
     std::function<void()> on_init;
     std::function<void()> on_all_answered;  // set by a session that ends
 };

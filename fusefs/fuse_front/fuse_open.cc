@@ -41,7 +41,7 @@ void release_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 }  // namespace
 
 void fuse_drop_handle(FuseFront& front, std::uint64_t handle) {
-    if (const std::unique_ptr<FuseHandle> dropped = front.handles.take(handle)) {
+    if (const std::optional<FuseHandle> dropped = front.handles.take(handle)) {
         front.tree.closed(dropped->node);
     }
 }

@@ -56,14 +56,14 @@ void FuseChannel::done(Io& io, int error) {
     }
     if (error == 0 && request.operation == IoOperation::write) {
         const auto now = std::chrono::system_clock::now().time_since_epoch();
-        io.handle->changed->store(std::chrono::nanoseconds(now).count(), std::memory_order_relaxed);
+        *io.handle->changed = std::chrono::nanoseconds(now).count();
         fuse_write_out written{};
         written.size = request.length;
-        answer(device_, io.unique, 0, std::as_bytes(std::span(&written, 1)));
+        answer(io.unique, 0, std::as_bytes(std::span(&written, 1)));
     } else if (error == 0 && request.operation == IoOperation::read) {
-        answer(device_, io.unique, 0, std::span(request.data, request.length));
+        answer(io.unique, 0, std::span(request.data, request.length));
     } else {
-        answer(device_, io.unique, error);
+        answer(io.unique, error);
     }
     answered(io);
 }
@@ -80,12 +80,12 @@ void FuseChannel::answered(Io& io) {
 void FuseChannel::read(std::uint64_t unique, const fuse_read_in& asked) {
     const FuseHandle* const handle = shared_.handles.find(asked.fh);
     if (handle == nullptr) {
-        return answer(device_, unique, EBADF);
+        return answer(unique, EBADF);
     }
     const FuseRange range =
         clipped_range(asked.offset, std::min(asked.size, largest_request), handle->view->info().geometry.size);
     if (range.length == 0 && !handle->view->ended()) {
-        return answer(device_, unique, 0);
+        return answer(unique, 0);
     }
     Io& io = new_io(unique, *handle, IoOperation::read);
     io.request.offset = range.offset;
@@ -93,7 +93,7 @@ void FuseChannel::read(std::uint64_t unique, const fuse_read_in& asked) {
     io.buffer = buffers_.take(io.request.length);
     io.request.data = io.buffer.data();
     if (!io.buffer) {
-        answer(device_, unique, ENOMEM);
+        answer(unique, ENOMEM);
         return answered(io);
     }
     submit(io);
@@ -102,16 +102,16 @@ void FuseChannel::read(std::uint64_t unique, const fuse_read_in& asked) {
 void FuseChannel::write(std::uint64_t unique, const fuse_write_in& asked, std::byte* data) {
     const FuseHandle* const handle = shared_.handles.find(asked.fh);
     if (handle == nullptr || !handle->writable) {
-        return answer(device_, unique, EBADF);
+        return answer(unique, EBADF);
     }
     const FuseRange range = clipped_range(asked.offset, asked.size, handle->view->info().geometry.size);
     if (range.length == 0 && asked.size > 0) {
-        return answer(device_, unique, ENOSPC);
+        return answer(unique, ENOSPC);
     }
     const bool copied = asked.size <= copy_limit;
     AlignedBuffer buffer = buffers_.take(copied ? asked.size : received_.capacity());
     if (!buffer) {
-        return answer(device_, unique, ENOMEM);
+        return answer(unique, ENOMEM);
     }
     Io& io = new_io(unique, *handle, IoOperation::write);
     io.request.fua = (asked.flags & (O_SYNC | O_DSYNC)) != 0;
@@ -131,10 +131,10 @@ void FuseChannel::write(std::uint64_t unique, const fuse_write_in& asked, std::b
 void FuseChannel::sync(std::uint64_t unique, const fuse_fsync_in& asked) {
     const FuseHandle* const handle = shared_.handles.find(asked.fh);
     if (handle == nullptr) {
-        return answer(device_, unique, EBADF);
+        return answer(unique, EBADF);
     }
     if (handle->view->info().admission.mode == Mode::read) {
-        return answer(device_, unique, 0);  // nothing of it can be unwritten
+        return answer(unique, 0);  // nothing of it can be unwritten
     }
     submit(new_io(unique, *handle, IoOperation::flush));
 }
@@ -142,12 +142,12 @@ void FuseChannel::sync(std::uint64_t unique, const fuse_fsync_in& asked) {
 void FuseChannel::allocate(std::uint64_t unique, const fuse_fallocate_in& asked) {
     const FuseHandle* const handle = shared_.handles.find(asked.fh);
     if (handle == nullptr || !handle->writable) {
-        return answer(device_, unique, EBADF);
+        return answer(unique, EBADF);
     }
     const FuseZeroing zeroing =
         judge_fallocate(asked.mode, asked.offset, asked.length, handle->view->info().geometry.size);
     if (zeroing.error != 0 || zeroing.range.length == 0) {
-        return answer(device_, unique, zeroing.error);
+        return answer(unique, zeroing.error);
     }
     Io& io = new_io(unique, *handle, IoOperation::write_zeroes);
     io.request.may_trim = zeroing.may_trim;

@@ -1,7 +1,5 @@
 #include "fusefs/fuse_front/fuse_session.h"
 
-#include <sys/uio.h>
-
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -50,25 +48,6 @@ fuse_lowlevel_ops all_operations() {
     return operations;
 }
 
-// How libfuse sends an answer: to the descriptor that delivered the request.
-ssize_t send_answer(int device, iovec* parts, int count, void* user_data) {
-    FuseFront& front = *static_cast<FuseFront*>(user_data);
-    const auto& header = *static_cast<const fuse_out_header*>(parts[0].iov_base);
-    if (const auto found = front.delivered_by.find(header.unique); found != front.delivered_by.end()) {
-        device = found->second;
-        front.delivered_by.erase(found);
-    }
-    return writev(device, parts, count);
-}
-
-// libfuse receives nothing by itself.
-ssize_t receive_nothing(int, void*, std::size_t, void*) {
-    errno = EAGAIN;
-    return -1;
-}
-
-bool wants_answer(std::uint32_t opcode) { return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET; }
-
 }  // namespace
 
 struct FuseSession::Impl {
@@ -79,7 +58,7 @@ struct FuseSession::Impl {
     const FuseSettings settings;
     FuseFront front;
     FuseChannel::Shared shared{front.handles,
-                               [this](FuseChannel& from, std::span<const std::byte> message) { serve(from, message); },
+                               [this](std::span<const std::byte> message) { serve(message); },
                                [this] { unmounted(); }};
     std::unique_ptr<fuse_session, SessionDestroyer> session;  // owns the mounted descriptor
     std::unique_ptr<FuseChannel> channel;
@@ -98,11 +77,11 @@ struct FuseSession::Impl {
         std::array<char*, 1> words = {const_cast<char*>("drivebayfs")};
         fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(words.size()), words.data());
         static const fuse_lowlevel_ops operations = all_operations();
-        static const fuse_custom_io answers{send_answer, receive_nothing, nullptr, nullptr};
         session.reset(fuse_session_new(&arguments, &operations, sizeof operations, &front));
         fuse_opt_free_args(&arguments);
         const int device = mount->device.get();
-        if (!session || fuse_session_custom_io(session.get(), &answers, device) != 0) {
+        // libfuse takes over a descriptor that is mounted already by this name (libfuse 3.3, "mount point /dev/fd/N").
+        if (!session || fuse_session_mount(session.get(), ("/dev/fd/" + std::to_string(device)).c_str()) != 0) {
             detach();
             return Error{EIO, "libfuse cannot begin a session on " + settings.mount_point};
         }
@@ -116,11 +95,7 @@ struct FuseSession::Impl {
         return success();
     }
 
-    void serve(FuseChannel& from, std::span<const std::byte> message) {
-        const auto& header = *reinterpret_cast<const fuse_in_header*>(message.data());
-        if (wants_answer(header.opcode)) {
-            front.delivered_by[header.unique] = from.device();
-        }
+    void serve(std::span<const std::byte> message) {
         fuse_buf buffer{};
         buffer.mem = const_cast<std::byte*>(message.data());
         buffer.size = message.size();

@@ -17,6 +17,7 @@
 #include "fusefs/engine/admission_table.h"
 #include "lib/protocol/messages.h"
 #include "lib/rpc/server.h"
+#include "tests/unit/nbd_client_handle.h"
 #include "tests/unit/nbd_server_double.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -159,11 +160,6 @@ private:
     std::thread data_;
     std::thread control_;
 };
-
-struct Closer {
-    void operator()(nbd_handle* handle) const { nbd_close(handle); }
-};
-using Client = std::unique_ptr<nbd_handle, Closer>;
 
 // Null: refused.
 Client connected(const Running& running, const std::string& name) {

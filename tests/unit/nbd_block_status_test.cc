@@ -10,6 +10,7 @@
 #include "fusefs/nbd_client/nbd_drive.h"
 #include "fusefs/nbd_server/nbd_listener.h"
 #include "tests/unit/memory_export.h"
+#include "tests/unit/nbd_client_handle.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace drivebay::nbd {
@@ -54,11 +55,6 @@ struct Bench {
         });
     }
 };
-
-struct Closer {
-    void operator()(nbd_handle* handle) const { nbd_close(handle); }
-};
-using Client = std::unique_ptr<nbd_handle, Closer>;
 
 Client connected(const Bench& bench, bool structured = true, bool context = true) {
     Client made(nbd_create());

@@ -37,6 +37,7 @@
 
 #include "fusefs/nbd_server/nbd_listener.h"
 #include "tests/unit/memory_export.h"
+#include "tests/unit/nbd_client_handle.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace drivebay::nbd {
@@ -81,12 +82,8 @@ struct Bench {
     }
 };
 
-struct Closer {
-    void operator()(nbd_handle* handle) const { nbd_close(handle); }
-};
-
-std::unique_ptr<nbd_handle, Closer> haggling(const Bench& bench) {
-    std::unique_ptr<nbd_handle, Closer> client(nbd_create());
+Client haggling(const Bench& bench) {
+    Client client(nbd_create());
     nbd_set_opt_mode(client.get(), true);
     nbd_set_export_name(client.get(), "blade01/x");
     BOOST_REQUIRE_MESSAGE(nbd_connect_unix(client.get(), bench.socket.c_str()) == 0, nbd_get_error());

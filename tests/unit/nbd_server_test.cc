@@ -17,6 +17,7 @@
 
 #include "fusefs/engine/admitted_view.h"
 #include "fusefs/nbd_server/nbd_listener.h"
+#include "tests/unit/nbd_client_handle.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace drivebay::nbd {
@@ -173,11 +174,6 @@ struct Bench {
         }
     }
 };
-
-struct Closer {
-    void operator()(nbd_handle* handle) const { nbd_close(handle); }
-};
-using Client = std::unique_ptr<nbd_handle, Closer>;
 
 Client client(const std::string& name, bool structured = true) {
     Client made(nbd_create());

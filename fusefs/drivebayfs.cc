@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -14,6 +15,9 @@
 #include "fusefs/control/data_path.h"
 #include "fusefs/control/drain_service.h"
 #include "fusefs/fuse_front/fuse_session.h"
+#include "fusefs/keeper/fuse_mount.h"
+#include "fusefs/keeper/keeper.h"
+#include "fusefs/keeper/kept_session.h"
 #include "fusefs/settings.h"
 #include "lib/base/log.h"
 #include "lib/program/daemon.h"
@@ -31,12 +35,12 @@ class Drivebayfs {
 public:
     Drivebayfs(const FusefsSettings& settings, const MountRequest& mount) : settings_(settings), mount_(mount) {}
 
-    int run(program::Readiness& readiness);
+    int run(HandedOver given);
 
 private:
-    Status start_management();
+    Status start_management(const KeptLayout& kept);
     Status start_blade();
-    Status start_front(program::Readiness& readiness);
+    Status start_front(HandedOver given);
     void stop(const std::string& reason);
     void stop_behind_front();
 
@@ -48,6 +52,7 @@ private:
     std::optional<BladeCatalogue> blade_;
     std::optional<DrainService> service_;
     std::optional<FuseSession> front_;
+    program::Readiness readiness_;
     bool stopping_ = false;
 };
 
@@ -62,13 +67,30 @@ Status make_folder(const std::filesystem::path& folder) {
                  : success();
 }
 
-Status Drivebayfs::start_management() {
+// The local leases of files that were open before this process, and are so still.
+LocalEpochs open_here(const KeptLayout& kept) {
+    LocalEpochs found;
+    for (const KeptHandle& handle : kept.handle) {
+        if (handle.number.load() == 0) {
+            continue;
+        }
+        const auto node = std::ranges::find_if(
+            kept.node, [&](const KeptNode& candidate) { return candidate.number.load() == handle.node; });
+        if (node != std::end(kept.node) && name_of(node->blade).empty()) {
+            found.emplace(name_of(node->drive), handle.epoch);
+        }
+    }
+    return found;
+}
+
+Status Drivebayfs::start_management(const KeptLayout& kept) {
     DataPathSettings settings;
     settings.state_dir = settings_.state_dir;
     settings.trust_reconnect = settings_.trust_reconnect;
     settings.policies = settings_.drive_policies();
     settings.tls = tls_files(settings_);
     settings.tls_required = settings_.tls_required;
+    settings.open_here = open_here(kept);
     settings.nbd_connections = static_cast<std::size_t>(settings_.nbd_connections);
     std::vector<std::string> listeners = settings_.nbd_listen;
     if (!settings_.nbd_unix.empty()) {
@@ -107,19 +129,18 @@ Status Drivebayfs::start_blade() {
     return success();
 }
 
-Status Drivebayfs::start_front(program::Readiness& readiness) {
+Status Drivebayfs::start_front(HandedOver given) {
     FuseSettings settings;
-    settings.mount_point = mount_.mount_point;
-    settings.source = mount_.source;
     settings.layout = settings_.is_blade() ? FuseTree::Layout::blade : FuseTree::Layout::management;
-    settings.read_only = mount_.read_only;
-    settings.allow_other = mount_.allow_other;
+    settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
+    settings.refuse_suspects = given.suspects;
     Catalogue& catalogue = settings_.is_blade() ? *blade_ : data_path_->catalogue();
-    front_.emplace(loop_, catalogue, std::move(settings));
+    readiness_ = program::Readiness(std::move(given.ready), given.in_background);
+    front_.emplace(loop_, catalogue, std::move(given.session), settings);
     return front_->start(
-        [this, &readiness] {
+        [this] {
             log::info("mounted", {{"mount_point", mount_.mount_point}, {"role", settings_.role}});
-            readiness.ready(fmt::format("mounted on {}", mount_.mount_point));
+            readiness_.ready(fmt::format("mounted on {}", mount_.mount_point));
         },
         [this] { stop("unmounted"); });
 }
@@ -145,7 +166,7 @@ void Drivebayfs::stop_behind_front() {
     }
 }
 
-int Drivebayfs::run(program::Readiness& readiness) {
+int Drivebayfs::run(HandedOver given) {
     const auto refuse = [](const Status& status) {
         log::error(status.error().message);
         return 1;
@@ -157,7 +178,8 @@ int Drivebayfs::run(program::Readiness& readiness) {
     if (Status folder = make_folder(std::filesystem::path(socket->path).parent_path()); !folder) {
         return refuse(folder);
     }
-    if (Status started = settings_.is_blade() ? start_blade() : start_management(); !started) {
+    if (Status started = settings_.is_blade() ? start_blade() : start_management(given.session.memory.layout());
+        !started) {
         return refuse(started);
     }
     DrainSource& source = settings_.is_blade() ? *blade_ : data_path_->drain_source();
@@ -165,10 +187,9 @@ int Drivebayfs::run(program::Readiness& readiness) {
     if (Status listening = service_->listen(*socket); !listening) {
         return refuse(listening);
     }
-    // Caught before the mount is there, so that no signal can leave it behind.
     reactor_.on_signals([this](int) { loop_.post([this] { stop("asked to end"); }); },
                         [] { log::notice("nothing to load again: a changed configuration needs a restart"); });
-    if (Status mounted = start_front(readiness); !mounted) {
+    if (Status mounted = start_front(std::move(given)); !mounted) {
         return refuse(mounted);
     }
     std::thread data([this] { loop_.run(); });
@@ -178,8 +199,33 @@ int Drivebayfs::run(program::Readiness& readiness) {
     return 0;
 }
 
+// Mounts, and becomes the keeper of the mount.
+int mount_and_keep(const MountRequest& request, KeeperSettings keeper, program::Readiness& readiness) {
+    const auto refuse = [](const Error& error) {
+        log::error(error.message);
+        return 1;
+    };
+    Result<KeptMemory> memory = KeptMemory::create();
+    if (!memory) {
+        return refuse(memory.error());
+    }
+    Result<FuseMount> mount =
+        fuse_mount({request.mount_point, request.source, request.read_only, request.allow_other});
+    if (!mount) {
+        return refuse(mount.error());
+    }
+    keeper.in_background = readiness.in_background();
+    KeptSession session{std::move(mount->device), std::move(mount->path), std::move(*memory)};
+    return keep(std::move(session), keeper, readiness);
+}
+
 int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv, argv + argc);
+    KeeperSettings keeper;
+    keeper.program = std::filesystem::read_symlink("/proc/self/exe").string();
+    keeper.arguments = arguments;
+    keeper.folder = std::filesystem::current_path().string();
+    std::optional<Result<HandedOver>> given = handed_over();
     Result<MountRequest> mount = take_mount_options(arguments);
     if (!mount) {
         fmt::print(stderr, "drivebayfs: {}\n", mount.error().message);
@@ -230,7 +276,14 @@ int run(int argc, char** argv) {
                        settings.is_blade() ? "MANAGEMENT-MODULE" : "drivebay");
             return 2;
         }
-        return Drivebayfs(settings, *mount).run(readiness);
+        if (!given) {
+            return mount_and_keep(*mount, keeper, readiness);
+        }
+        if (!*given) {
+            log::error(given->error().message);
+            return 1;
+        }
+        return Drivebayfs(settings, *mount).run(std::move(**given));
     };
     return program::run_daemon(static_cast<int>(words.size()), words.data(), daemon);
 }

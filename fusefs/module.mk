@@ -66,7 +66,6 @@ fusefs_SOURCES += \
 	fusefs/fuse_front/fuse_channel.cc \
 	fusefs/fuse_front/fuse_directory.cc \
 	fusefs/fuse_front/fuse_lookup.cc \
-	fusefs/fuse_front/fuse_mount.cc \
 	fusefs/fuse_front/fuse_open.cc \
 	fusefs/fuse_front/fuse_range.cc \
 	fusefs/fuse_front/fuse_read_write.cc \
@@ -74,6 +73,12 @@ fusefs_SOURCES += \
 	fusefs/fuse_front/fuse_session.cc \
 	fusefs/fuse_front/fuse_tree.cc \
 	fusefs/fuse_front/fuse_xattr.cc \
+	fusefs/fuse_front/restored_view.cc \
+	fusefs/keeper/fuse_mount.cc \
+	fusefs/keeper/keeper.cc \
+	fusefs/keeper/kept_memory.cc \
+	fusefs/keeper/kept_requests.cc \
+	fusefs/keeper/kept_session.cc \
 	fusefs/nbd_client/nbd_connect.cc \
 	fusefs/nbd_client/nbd_drive.cc \
 	fusefs/nbd_client/nbd_negotiation.cc \

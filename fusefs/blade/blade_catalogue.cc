@@ -48,6 +48,23 @@ void BladeCatalogue::open(const std::string&, const DriveReference& name, Mode m
     });
 }
 
+std::shared_ptr<void> BladeCatalogue::hold(const std::string&, const DriveReference& name) {
+    const Key key{name.drive, name.epoch};
+    ++held_[key].files;
+    return std::shared_ptr<void>(this, [this, key](void*) { let_go(key); });
+}
+
+void BladeCatalogue::let_go(const Key& key) {
+    const auto found = held_.find(key);
+    if (--found->second.files > 0) {
+        return;
+    }
+    const auto waiting = held_.extract(found);
+    for (const auto& drain : waiting.mapped().drains) {
+        drain();
+    }
+}
+
 BladeCatalogue::Open& BladeCatalogue::entry(const Key& key) {
     Open& open = open_[key];
     if (!open.drive) {
@@ -104,6 +121,12 @@ void BladeCatalogue::drain(const std::string& drive, const std::string& blade, E
                          fmt::format("this is the drivebayfs of {}, not of {}", settings_.blade, blade)});
     }
     const Key key{drive, epoch};
+    if (const auto held = held_.find(key); held != held_.end()) {
+        held->second.drains.push_back([this, drive, blade, epoch, callback = std::move(callback)] {
+            this->drain(drive, blade, epoch, callback);
+        });
+        return;
+    }
     if (const auto found = open_.find(key); found != open_.end()) {
         found->second.drains.push_back(std::move(callback));
         return;

@@ -40,6 +40,7 @@ public:
     // A plain name means the epoch that the management module names now; the view stays with it.
     void open(const std::string& blade, const DriveReference& name, Mode mode,
               std::function<void(Result<std::shared_ptr<View>>)> callback) override;
+    std::shared_ptr<void> hold(const std::string& blade, const DriveReference& name) override;
 
     // An epoch that this process has not seen is settled: one connection as the next instance makes the server complete
     // what an earlier process of this blade left there, then a FLUSH is answered. Unknown if the epoch is over.
@@ -60,6 +61,7 @@ private:
     };
 
     Open& entry(const Key& key);
+    void let_go(const Key& key);
     void open_epoch(const Key& key, Mode mode, std::function<void(Result<std::shared_ptr<View>>)> callback);
     void closed(const Key& key, DrainAnswer answer);
 
@@ -67,6 +69,12 @@ private:
     const BladeSettings settings_;
     ManagementExports exports_;
     std::map<Key, Open> open_;
+    // Open files whose view is still to come, and who waits for them.
+    struct Held {
+        std::uint64_t files = 0;
+        std::vector<std::function<void()>> drains;
+    };
+    std::map<Key, Held> held_;
     // What became of those that were closed, the latest last; as many as a slow gadgetd can ever ask for.
     std::deque<std::pair<Key, DrainAnswer>> past_;
     std::function<void()> stopped_;

@@ -9,8 +9,15 @@
 
 namespace drivebay {
 
+namespace {
+
+// Longer than an arbiter takes to start.
+constexpr Duration patience = std::chrono::seconds(2);
+
+}  // namespace
+
 ArbiterLink::ArbiterLink(rpc::Reactor& reactor, const rpc::Endpoint& arbiter, Callbacks callbacks)
-    : callbacks_(std::move(callbacks)), arbiter_(rpc::to_string(arbiter)) {
+    : callbacks_(std::move(callbacks)), arbiter_(rpc::to_string(arbiter)), patience_(reactor) {
     rpc::Link::Callbacks link;
     link.on_open = [this] { opened(); };
     link.on_message = [this](const nlohmann::json& json) { received(json); };
@@ -26,6 +33,10 @@ void ArbiterLink::opened() {
     log::info("arbiter connected", {{"at", arbiter_}});
     last_reason_.clear();
     send(callbacks_.hello());
+    patience_.cancel();
+    for (Ask& question : std::exchange(waiting_, {})) {
+        ask(std::move(question));
+    }
 }
 
 void ArbiterLink::closed(const std::string& reason) {
@@ -61,13 +72,26 @@ void ArbiterLink::received(const nlohmann::json& json) {
 }
 
 void ArbiterLink::acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback) {
-    if (!link_->is_open()) {
-        return callback(Error{EHOSTUNREACH, "the arbiter at " + arbiter_ + " does not answer, and only it can lease " +
-                                                log::quoted(drive) + " to this machine"});
+    Ask question{protocol::LocalAcquire{++last_id_, drive, mode}, std::move(callback)};
+    if (link_->is_open()) {
+        return ask(std::move(question));
     }
-    const std::uint64_t id = ++last_id_;
-    asked_.emplace(id, std::move(callback));
-    send(protocol::LocalAcquire{id, drive, mode});
+    if (waiting_.empty()) {
+        patience_.set(patience, [this] { give_up_waiting(); });
+    }
+    waiting_.push_back(std::move(question));
+}
+
+void ArbiterLink::ask(Ask question) {
+    asked_.emplace(question.question.id, std::move(question.callback));
+    send(question.question);
+}
+
+void ArbiterLink::give_up_waiting() {
+    for (const Ask& question : std::exchange(waiting_, {})) {
+        question.callback(Error{EHOSTUNREACH, "the arbiter at " + arbiter_ + " does not answer, and only it can lease " +
+                                                  log::quoted(question.question.drive) + " to this machine"});
+    }
 }
 
 }  // namespace drivebay

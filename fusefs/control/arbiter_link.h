@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/protocol/messages.h"
@@ -32,17 +33,27 @@ public:
 
     // Dropped while the link is not open: state is sent whole again after hello.
     void send(const protocol::Message& message);
-    // The epoch; EBUSY with the arbiter's sentence; EHOSTUNREACH if there is no arbiter, or it went before it answered.
+    // The epoch; EBUSY with the arbiter's sentence; EHOSTUNREACH if there is no arbiter, or it went before it answered. One
+    // that is just being reached, or restarted, is waited for.
     void acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback);
 
 private:
+    struct Ask {
+        protocol::LocalAcquire question;
+        std::function<void(Result<Epoch>)> callback;
+    };
+
     void opened();
+    void ask(Ask question);
+    void give_up_waiting();
     void received(const nlohmann::json& json);
     void closed(const std::string& reason);
 
     Callbacks callbacks_;
     const std::string arbiter_;
     std::map<std::uint64_t, std::function<void(Result<Epoch>)>> asked_;
+    std::vector<Ask> waiting_;  // for the link
+    rpc::Timer patience_;
     std::uint64_t last_id_ = 0;
     std::string last_reason_;
     std::unique_ptr<rpc::Link> link_;

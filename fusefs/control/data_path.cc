@@ -80,7 +80,7 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
 };
 
 Status DataPath::Impl::start() {
-    Result<AdmissionTable> table = AdmissionTable::open(settings.state_dir + "/table.db");
+    Result<AdmissionTable> table = AdmissionTable::open(settings.state_dir + "/table.db", settings.open_here);
     if (!table) {
         return table.error();
     }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fusefs/control/drain_service.h"
+#include "fusefs/engine/admission_plan.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/engine/drive_policies.h"
 #include "fusefs/loop/event_loop.h"
@@ -35,6 +36,7 @@ struct DataPathSettings {
     DrivePolicies policies;
     nbd::TlsFiles tls;                         // no certificate: no TLS
     bool tls_required = true;                  // of NBD clients that come by TCP
+    LocalEpochs open_here;                     // local leases that an earlier process took for files still open
 };
 
 class DataPath {

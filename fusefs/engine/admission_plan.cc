@@ -95,10 +95,10 @@ void mark_writes(TableState& state, const std::string& drive, std::uint64_t gene
     }
 }
 
-
-void revoke_local(TableState& state) {
+void revoke_local(TableState& state, const LocalEpochs& still_open) {
     for (auto& [key, row] : state.admissions) {
-        row.revoking = row.revoking || row.admission.blade == local_blade;
+        const bool is_open = still_open.contains({row.admission.drive, row.admission.epoch});
+        row.revoking = row.revoking || (row.admission.blade == local_blade && !is_open);
     }
 }
 

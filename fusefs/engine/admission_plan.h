@@ -3,8 +3,10 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "lib/base/result.h"
@@ -58,7 +60,11 @@ void record_fenced(TableState& state, const protocol::Fenced& fenced);
 // The drive's write-intent mark. It goes with the drive: without it in the table there is nothing to be marked.
 void mark_writes(TableState& state, const std::string& drive, std::uint64_t generation, bool set);
 
-// After a restart nobody holds the pseudo-blade's leases any more: they are revoked. Everything else is in force again.
-void revoke_local(TableState& state);
+// Local leases (drive, epoch) whose files are open.
+using LocalEpochs = std::set<std::pair<std::string, Epoch>>;
+
+// After a restart nobody holds the pseudo-blade's leases any more, but those in `still_open`: they are revoked. Everything
+// else is in force again.
+void revoke_local(TableState& state, const LocalEpochs& still_open);
 
 }  // namespace drivebay

@@ -207,7 +207,7 @@ Status write_fenced(store::Database& database, const TableState& before, const T
 
 }  // namespace
 
-Result<AdmissionTable> AdmissionTable::open(const std::string& path) {
+Result<AdmissionTable> AdmissionTable::open(const std::string& path, const LocalEpochs& still_open) {
     Result<store::Database> database = store::Database::open(path);
     if (!database) {
         return database.error();
@@ -235,7 +235,7 @@ Result<AdmissionTable> AdmissionTable::open(const std::string& path) {
     }
     AdmissionTable table(std::move(*database), std::move(*state));
     TableState next = table.state_;
-    revoke_local(next);
+    revoke_local(next, still_open);
     if (Status committed = table.commit(std::move(next)); !committed) {
         return committed.error();
     }

@@ -13,7 +13,7 @@ namespace drivebay {
 class AdmissionTable {
 public:
     // `path`: the database file; made if it is missing. The pseudo-blade's leases are revoked (revoke_local).
-    static Result<AdmissionTable> open(const std::string& path);
+    static Result<AdmissionTable> open(const std::string& path, const LocalEpochs& still_open = {});
 
     const TableState& state() const { return state_; }
 

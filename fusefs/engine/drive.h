@@ -62,6 +62,11 @@ struct IoRequest {
     // is done, they are there and not in `data`.
     bool may_lend = false;
     std::shared_ptr<const UniqueFd> lent;
+    // write: the data lie in memory that outlives this process, and the asker knows what to do with an answer before it is
+    // done. Who takes the request may then call it, once, before `done`: from there on the write is his to bring to the
+    // drive, in its order, whatever happens; an error of `done` tells that it was given up.
+    void (*answer_early)(IoRequest& request) = nullptr;
+    bool answered_early = false;    // it was called, by this process or by one before it
     ExtentList* extents = nullptr;  // block_status: empty, to be filled by the drive, on any thread, before `done`
 
     // Called once, on the loop's thread, never from inside submit(). `error` is 0 or an errno.

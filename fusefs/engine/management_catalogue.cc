@@ -200,19 +200,44 @@ void ManagementCatalogue::acquired(const std::string& drive, Result<Epoch> epoch
     }
     use.state = LocalUse::State::held;
     use.epoch = *epoch;
-    if (const ServedDrive* const served = drives_.find(drive)) {
-        if (const std::shared_ptr<AdmittedView> view = served->view(*epoch)) {
-            // A fence from outside takes the lease away from under its handles: the next open asks anew.
-            view->on_end([this, drive, ended = *epoch] {
-                const auto found = local_.find(drive);
-                if (found != local_.end() && found->second.state == LocalUse::State::held &&
-                    found->second.epoch == ended) {
-                    local_.erase(found);
-                }
-            });
-        }
-    }
+    watch_end(drive, *epoch);
     serve_waiting(drive);
+}
+
+// A fence from outside takes the lease away from under its handles: the next open asks anew.
+void ManagementCatalogue::watch_end(const std::string& drive, Epoch epoch) {
+    const ServedDrive* const served = drives_.find(drive);
+    const std::shared_ptr<AdmittedView> view = served == nullptr ? nullptr : served->view(epoch);
+    if (!view) {
+        return;
+    }
+    view->on_end([this, drive, epoch] {
+        const auto found = local_.find(drive);
+        if (found != local_.end() && found->second.state == LocalUse::State::held && found->second.epoch == epoch) {
+            local_.erase(found);
+        }
+    });
+}
+
+std::shared_ptr<void> ManagementCatalogue::hold(const std::string& blade, const DriveReference& name) {
+    ServedDrive* const drive = drives_.find(name.drive);
+    if (!blade.empty() || drive == nullptr) {
+        return nullptr;
+    }
+    const auto row = drive->admissions().find(name.epoch);
+    if (row == drive->admissions().end() || row->second.revoking || row->second.admission.blade != local_blade) {
+        return nullptr;
+    }
+    const auto [entry, is_new] = local_.try_emplace(name.drive);
+    LocalUse& use = entry->second;
+    if (is_new) {
+        use.state = LocalUse::State::held;
+        use.mode = row->second.admission.mode;
+        use.epoch = name.epoch;
+        drive->when_settled([this, name] { watch_end(name.drive, name.epoch); });
+    }
+    ++use.handles;
+    return std::shared_ptr<void>(this, [this, name](void*) { local_closed(name.drive, name.epoch); });
 }
 
 void ManagementCatalogue::serve_waiting(const std::string& drive) {

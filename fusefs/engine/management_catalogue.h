@@ -37,6 +37,9 @@ public:
                  std::function<void(Result<ViewInfo>)> callback) override;
     void open(const std::string& blade, const DriveReference& name, Mode mode,
               std::function<void(Result<std::shared_ptr<View>>)> callback) override;
+    // Of a local lease that another process of this program took for its open files: as held. Of a blade's nothing needs
+    // to be held: what was answered is on the drive.
+    std::shared_ptr<void> hold(const std::string& blade, const DriveReference& name) override;
 
 private:
     using OpenCallback = std::function<void(Result<std::shared_ptr<View>>)>;
@@ -61,6 +64,7 @@ private:
     void open_local(const DriveReference& name, Mode mode, OpenCallback callback);
     void acquire(const std::string& drive, Mode mode);
     void acquired(const std::string& drive, Result<Epoch> epoch);
+    void watch_end(const std::string& drive, Epoch epoch);
     void serve_waiting(const std::string& drive);
     void release(const std::string& drive);
     void local_closed(const std::string& drive, Epoch epoch);

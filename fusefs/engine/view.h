@@ -56,6 +56,9 @@ public:
     // The last shared_ptr to the view closes it.
     virtual void open(const std::string& blade, const DriveReference& name, Mode mode,
                       std::function<void(Result<std::shared_ptr<View>>)> callback) = 0;
+    // A file of that epoch is open, although its view is not: while what this returns lives, nobody is told that the epoch
+    // is drained.
+    virtual std::shared_ptr<void> hold(const std::string&, const DriveReference&) { return nullptr; }
 };
 
 }  // namespace drivebay

@@ -15,13 +15,11 @@ namespace drivebay {
 
 namespace {
 
-// The kernel wants room for the largest write and 4 KiB of header (fs/fuse/dev.c, fuse_dev_do_read).
-constexpr std::size_t page = 4096;
-constexpr std::size_t header_room = page;
-constexpr std::size_t receive_size = page + FuseChannel::largest_request + header_room;
-// A write's data follow these two: received from here before a page, they begin on the page, and go to an O_DIRECT drive
-// as they are.
-constexpr std::size_t write_header = sizeof(fuse_in_header) + sizeof(fuse_write_in);
+constexpr std::uint32_t suspected_after = 3;  // servers
+
+const fuse_in_header& header_of(std::span<const std::byte> message) {
+    return *reinterpret_cast<const fuse_in_header*>(message.data());
+}
 
 template <class Arguments>
 const Arguments* arguments_of(std::span<const std::byte> message) {
@@ -32,44 +30,77 @@ const Arguments* arguments_of(std::span<const std::byte> message) {
 
 }  // namespace
 
-FuseChannel::FuseChannel(EventLoop& loop, int device, Shared& shared, AlignedBuffer first)
-    : loop_(loop), device_(device), shared_(shared) {
-    received_ = std::move(first);
+FuseChannel::FuseChannel(EventLoop& loop, int device, Shared& shared)
+    : loop_(loop), device_(device), shared_(shared) {}
+
+FuseChannel::~FuseChannel() { receive(false); }
+
+void FuseChannel::start(bool refuse_suspects) {
+    for (KeptRequest* const left : shared_.requests.left()) {
+        take_over(*left, refuse_suspects);
+    }
+    receive(true);
 }
 
-std::unique_ptr<FuseChannel> FuseChannel::create(EventLoop& loop, int device, Shared& shared) {
-    std::unique_ptr<FuseChannel> channel(new FuseChannel(loop, device, shared, {}));
-    channel->received_ = channel->buffers_.take(receive_size);
-    return channel->received_ ? std::move(channel) : nullptr;
-}
-
-FuseChannel::~FuseChannel() { stop_receiving(); }
-
-void FuseChannel::start() {
-    receiving_ = true;
-    loop_.add(device_, EPOLLIN, [this](std::uint32_t) { loop_.start_polling(*this); });
+void FuseChannel::take_over(KeptRequest& kept, bool refuse_suspects) {
+    switch (kept.state.load()) {
+        case KeptRequest::applied: return answer_again(kept);
+        case KeptRequest::received:
+            if (refuse_suspects && kept.take_overs >= suspected_after) {
+                log::error("a request over which servers died again and again is refused",
+                           {{"opcode", header_of(shared_.requests.message(kept)).opcode}, {"servers", kept.take_overs}});
+                return answer(kept, EIO);
+            }
+            break;
+        default: break;
+    }
+    serve(kept);
 }
 
 void FuseChannel::stop(std::function<void()> idle) {
-    stop_receiving();
+    receive(false);
+    starving_ = false;
     if (unanswered_ == 0) {
         return idle();
     }
     idle_ = std::move(idle);
 }
 
-void FuseChannel::stop_receiving() {
-    if (std::exchange(receiving_, false)) {
-        loop_.stop_polling(*this);
-        loop_.remove(device_);
+void FuseChannel::receive(bool wanted) {
+    if (std::exchange(receiving_, wanted) == wanted) {
+        return;
     }
+    if (wanted) {
+        return loop_.add(device_, EPOLLIN, [this](std::uint32_t) { loop_.start_polling(*this); });
+    }
+    loop_.stop_polling(*this);
+    loop_.remove(device_);
 }
 
 bool FuseChannel::poll() {
-    std::byte* const message = received_.data() + page - write_header;
-    const ssize_t got = ::read(device_, message, received_.capacity() - page + write_header);
+    const std::span<std::byte> room = shared_.requests.room();
+    if (room.empty()) {
+        starving_ = true;
+        receive(false);
+        return false;
+    }
+    const ssize_t got = ::read(device_, room.data(), room.size());
     if (got > 0) {
-        serve(std::span(message, static_cast<std::size_t>(got)));
+        const std::span<std::byte> message = room.first(static_cast<std::size_t>(got));
+        const fuse_in_header& header = header_of(message);
+        if (message.size() < sizeof header || header.len != message.size()) {
+            log::error("the kernel's request is cut", {{"bytes", message.size()}});
+        } else if (wants_answer(header.opcode)) {
+            serve(shared_.requests.keep(message));
+            return true;
+        } else if (header.opcode == FUSE_INTERRUPT) {
+            // What is under way cannot be taken back; after this answer the kernel does not ask again (fs/fuse/dev.c,
+            // fuse_dev_do_write).
+            send(header.unique, ENOSYS);
+        } else {
+            shared_.others(message);
+        }
+        shared_.requests.drop(message);
         return true;
     }
     // ENOENT: the request was interrupted before it could be handed over.
@@ -83,47 +114,41 @@ bool FuseChannel::poll() {
     if (got < 0 && errno != ENODEV) {
         log::error("the kernel's requests cannot be received", {{"error", errno}});
     }
-    stop_receiving();
+    receive(false);
     shared_.unmounted();
     return false;
 }
 
-void FuseChannel::serve(std::span<std::byte> message) {
-    const auto& header = *reinterpret_cast<const fuse_in_header*>(message.data());
-    if (message.size() < sizeof header || header.len != message.size()) {
-        return log::error("the kernel's request is cut", {{"bytes", message.size()}});
-    }
-    switch (header.opcode) {
+void FuseChannel::serve(KeptRequest& kept) {
+    const std::span<const std::byte> message = shared_.requests.message(kept);
+    switch (header_of(message).opcode) {
         case FUSE_READ:
             if (const auto* const asked = arguments_of<fuse_read_in>(message)) {
-                return read(header.unique, *asked);
+                return read(kept, *asked);
             }
             break;
         case FUSE_WRITE:
             if (const auto* const asked = arguments_of<fuse_write_in>(message);
-                asked != nullptr && asked->size <= message.size() - write_header) {
-                return write(header.unique, *asked, message.data() + write_header);
+                asked != nullptr && asked->size <= kept.length - KeptRequests::write_header) {
+                return write(kept, *asked);
             }
             break;
         case FUSE_FSYNC:
             if (const auto* const asked = arguments_of<fuse_fsync_in>(message)) {
-                return sync(header.unique, *asked);
+                return sync(kept, *asked);
             }
             break;
         case FUSE_FALLOCATE:
             if (const auto* const asked = arguments_of<fuse_fallocate_in>(message)) {
-                return allocate(header.unique, *asked);
+                return allocate(kept, *asked);
             }
             break;
-        // What is under way cannot be taken back; after this answer the kernel does not ask again (fs/fuse/dev.c,
-        // fuse_dev_do_write).
-        case FUSE_INTERRUPT: return answer(header.unique, ENOSYS);
-        default: return shared_.others(message);
+        default: with_libfuse_[kept.unique] = &kept; return shared_.others(message);
     }
-    answer(header.unique, EIO);
+    answer(kept, EIO);
 }
 
-void FuseChannel::answer(std::uint64_t unique, int error, std::span<const std::byte> data) {
+void FuseChannel::send(std::uint64_t unique, int error, std::span<const std::byte> data) {
     fuse_out_header header{};
     header.len = static_cast<std::uint32_t>(sizeof header + data.size());
     header.error = -error;
@@ -134,6 +159,29 @@ void FuseChannel::answer(std::uint64_t unique, int error, std::span<const std::b
     if (writev(device_, parts.data(), data.empty() ? 1 : 2) < 0 && errno != ENOENT && errno != ENODEV) {
         log::error("the kernel does not take an answer", {{"error", errno}});
     }
+}
+
+void FuseChannel::answer(KeptRequest& kept, int error, std::span<const std::byte> data) {
+    send(kept.unique, error, data);
+    forget(kept);
+}
+
+void FuseChannel::forget(KeptRequest& kept) {
+    shared_.requests.done(kept);
+    if (std::exchange(starving_, false)) {
+        receive(true);
+    }
+}
+
+ssize_t FuseChannel::answer_of_libfuse(const iovec* parts, int count) {
+    const auto& header = *static_cast<const fuse_out_header*>(parts[0].iov_base);
+    const ssize_t sent = writev(device_, parts, count);
+    const int error = errno;
+    if (auto served = with_libfuse_.extract(header.unique)) {
+        forget(*served.mapped());
+    }
+    errno = error;
+    return sent;
 }
 
 }  // namespace drivebay

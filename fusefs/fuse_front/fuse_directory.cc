@@ -10,67 +10,52 @@ namespace {
 // readdir(3) may bear a number that nobody has looked up; libfuse's own word for "unknown" (lib/fuse.c).
 constexpr std::uint64_t unknown_number = 0xffffffff;
 
-void open_listing(const FuseCall& call, const fuse_file_info& info, FuseListing listing) {
-    FuseFront& front = call.front();
+void keep_listing(FuseFront& front, std::uint64_t number, FuseListing listing) {
     listing.entries.insert(listing.entries.begin(), {{".", true}, {"..", true}});
-    const std::uint64_t number = ++front.last_listing;
-    front.listings.emplace(number, std::move(listing));
-    call.opened_folder(info, number);
+    front.listings.insert_or_assign(number, std::move(listing));
 }
 
 void open_folder(fuse_req_t request, fuse_ino_t number, fuse_file_info* file_info) {
     const FuseCall call(request);
-    FuseFront& front = call.front();
-    const FuseNode* const node = front.tree.find(number);
-    const fuse_file_info info = *file_info;
-    if (node == nullptr || node->kind == FuseNode::Kind::file) {
-        return call.error(node == nullptr ? ESTALE : ENOTDIR);
-    }
-    if (number == FuseTree::root && front.tree.layout() == FuseTree::Layout::management) {
-        return open_listing(call, info, {{{"blades", true}, {"drives", true}}});
-    }
-    if (node->kind == FuseNode::Kind::blades) {
-        return front.catalogue.list_blades([call, info](const std::vector<std::string>& blades) {
-            FuseListing listing;
-            for (const std::string& blade : blades) {
-                listing.entries.push_back({blade, true});
-            }
-            open_listing(call, info, std::move(listing));
-        });
-    }
-    front.catalogue.list(node->blade, [call, info](Result<std::vector<ViewInfo>> views) {
-        if (!views) {
-            return call.error(views.error().code);
-        }
-        FuseListing listing;
-        for (const ViewInfo& view : *views) {
-            listing.entries.push_back({view.admission.drive, false});
-        }
-        open_listing(call, info, std::move(listing));
+    const std::uint64_t listing = ++call.front().last_listing;
+    fuse_list_folder(call.front(), number, listing, [call, listing, info = *file_info](int error) {
+        error == 0 ? call.opened_folder(info, listing) : call.error(error);
     });
 }
 
-void read_folder(fuse_req_t request, fuse_ino_t, std::size_t room, off_t offset, fuse_file_info* info) {
-    const FuseCall call(request);
-    const auto found = call.front().listings.find(info->fh);
-    if (found == call.front().listings.end()) {
-        return call.error(EBADF);
-    }
-    const std::vector<FuseListing::Entry>& entries = found->second.entries;
+void answer_entries(const FuseCall& call, fuse_req_t request, const FuseListing& listing, std::size_t room,
+                    std::size_t first) {
     std::vector<std::byte> reply(room);
     std::size_t used = 0;
-    for (std::size_t i = static_cast<std::size_t>(offset); i < entries.size(); ++i) {
+    for (std::size_t i = first; i < listing.entries.size(); ++i) {
+        const FuseListing::Entry& entry = listing.entries[i];
         struct stat attributes {};
         attributes.st_ino = unknown_number;
-        attributes.st_mode = entries[i].folder ? S_IFDIR : S_IFREG;
+        attributes.st_mode = entry.folder ? S_IFDIR : S_IFREG;
         const std::size_t size = fuse_add_direntry(request, reinterpret_cast<char*>(reply.data()) + used, room - used,
-                                                   entries[i].name.c_str(), &attributes, static_cast<off_t>(i + 1));
+                                                   entry.name.c_str(), &attributes, static_cast<off_t>(i + 1));
         if (size > room - used) {
             break;
         }
         used += size;
     }
     call.data(std::span(reply).first(used));
+}
+
+void read_folder(fuse_req_t request, fuse_ino_t number, std::size_t room, off_t offset, fuse_file_info* info) {
+    const FuseCall call(request);
+    const auto first = static_cast<std::size_t>(offset);
+    const auto found = call.front().listings.find(info->fh);
+    if (found != call.front().listings.end()) {
+        return answer_entries(call, request, found->second, room, first);
+    }
+    // Opened from a server that is no more.
+    fuse_list_folder(call.front(), number, info->fh, [call, request, room, first, listing = info->fh](int error) {
+        if (error != 0) {
+            return call.error(error);
+        }
+        answer_entries(call, request, call.front().listings.at(listing), room, first);
+    });
 }
 
 void release_folder(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
@@ -80,6 +65,39 @@ void release_folder(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 }
 
 }  // namespace
+
+void fuse_list_folder(FuseFront& front, std::uint64_t number, std::uint64_t listing,
+                      std::function<void(int error)> listed) {
+    const FuseNode* const node = front.tree.find(number);
+    if (node == nullptr || node->kind == FuseNode::Kind::file) {
+        return listed(node == nullptr ? ESTALE : ENOTDIR);
+    }
+    if (number == FuseTree::root && front.tree.layout() == FuseTree::Layout::management) {
+        keep_listing(front, listing, {{{"blades", true}, {"drives", true}}});
+        return listed(0);
+    }
+    if (node->kind == FuseNode::Kind::blades) {
+        return front.catalogue.list_blades([&front, listing, listed](const std::vector<std::string>& blades) {
+            FuseListing folders;
+            for (const std::string& blade : blades) {
+                folders.entries.push_back({blade, true});
+            }
+            keep_listing(front, listing, std::move(folders));
+            listed(0);
+        });
+    }
+    front.catalogue.list(node->blade, [&front, listing, listed](Result<std::vector<ViewInfo>> views) {
+        if (!views) {
+            return listed(views.error().code);
+        }
+        FuseListing files;
+        for (const ViewInfo& view : *views) {
+            files.entries.push_back({view.admission.drive, false});
+        }
+        keep_listing(front, listing, std::move(files));
+        listed(0);
+    });
+}
 
 void fuse_directory_operations(fuse_lowlevel_ops& operations) {
     operations.opendir = open_folder;

@@ -27,7 +27,8 @@ struct FuseListing {
 };
 
 struct FuseFront {
-    FuseFront(Catalogue& the_catalogue, FuseTree::Layout layout) : catalogue(the_catalogue), tree(layout) {}
+    FuseFront(Catalogue& the_catalogue, FuseTree::Layout layout, KeptLayout& kept)
+        : catalogue(the_catalogue), tree(layout, kept), handles(kept) {}
 
     Catalogue& catalogue;
     FuseTree tree;
@@ -36,6 +37,8 @@ struct FuseFront {
     std::unordered_map<std::uint64_t, FuseListing> listings;
     std::uint64_t last_listing = 0;
     std::uint64_t unanswered = 0;
+    std::uint64_t serving = 0;  // the kernel's number of the request that libfuse decodes now
+    std::function<ssize_t(const iovec* parts, int count)> send_answer;  // as writev(2)
     std::function<void()> on_init;
     std::function<void()> on_all_answered;  // set by a session that ends
 };
@@ -82,6 +85,9 @@ void fuse_xattr_operations(fuse_lowlevel_ops& operations);
 void fuse_open_operations(fuse_lowlevel_ops& operations);
 void fuse_seek_operations(fuse_lowlevel_ops& operations);
 void fuse_directory_operations(fuse_lowlevel_ops& operations);
+
+// Fills `listings` under that number with the folder's entries as they are now; calls back with 0 or an errno.
+void fuse_list_folder(FuseFront& front, std::uint64_t node, std::uint64_t listing, std::function<void(int error)> listed);
 
 // Closes the handle, as the kernel's RELEASE does.
 void fuse_drop_handle(FuseFront& front, std::uint64_t handle);

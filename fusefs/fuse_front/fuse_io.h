@@ -8,9 +8,9 @@ namespace drivebay {
 // Kept for the next one.
 struct FuseChannel::Io {
     FuseChannel* channel = nullptr;
-    std::uint64_t unique = 0;
-    const FuseHandle* handle = nullptr;
-    AlignedBuffer buffer;
+    KeptRequest* kept = nullptr;
+    FuseHandle* handle = nullptr;
+    AlignedBuffer buffer;  // of a read
     IoRequest request;
     std::uint64_t zeroes_left = 0;  // fallocate: of what is still to be sent
     Io* next_free = nullptr;

@@ -14,12 +14,16 @@ void open_file(fuse_req_t request, fuse_ino_t number, fuse_file_info* info) {
     if (node == nullptr) {
         return call.error(ESTALE);
     }
+    const std::uint64_t unique = call.front().serving;
+    if (const std::uint64_t opened = call.front().handles.opened_by(unique); opened != 0) {
+        return call.opened_file(opened);  // its server died before it could say so
+    }
     const bool writable = (info->flags & O_ACCMODE) != O_RDONLY;
     if (writable && node->info.admission.mode == Mode::read && !node->name.drive.empty() && node->name.epoch != 0) {
         return call.error(EROFS);
     }
     call.front().catalogue.open(node->blade, node->name, writable ? Mode::write : Mode::read,
-                                [call, number, writable](Result<std::shared_ptr<View>> view) {
+                                [call, number, writable, unique](Result<std::shared_ptr<View>> view) {
                                     FuseFront& front = call.front();
                                     FuseNode* const found = front.tree.find(number);
                                     if (!view || found == nullptr) {
@@ -27,15 +31,27 @@ void open_file(fuse_req_t request, fuse_ino_t number, fuse_file_info* info) {
                                     }
                                     found->info = (*view)->info();
                                     front.tree.opened(*found);
-                                    call.opened_file(front.handles.add(
-                                        {std::move(*view), found->changed, number, writable}));
+                                    FuseHandle handle;
+                                    handle.view = std::move(*view);
+                                    handle.changed = found->changed;
+                                    handle.node = number;
+                                    handle.writable = writable;
+                                    call.opened_file(front.handles.add(std::move(handle), unique));
                                 });
 }
 
+// Writes that were answered early name the handle until they are on the drive.
 void release_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
     const FuseCall call(request);
-    fuse_drop_handle(call.front(), info->fh);
-    call.error(0);
+    const auto drop = [call, number = info->fh] {
+        fuse_drop_handle(call.front(), number);
+        call.error(0);
+    };
+    FuseHandle* const handle = call.front().handles.find(info->fh);
+    if (handle == nullptr || handle->unsent == 0) {
+        return drop();
+    }
+    handle->all_sent = drop;
 }
 
 }  // namespace

@@ -1,12 +1,17 @@
 #include "fusefs/fuse_front/fuse_session.h"
 
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
 
 #include "fusefs/fuse_front/fuse_channel.h"
 #include "fusefs/fuse_front/fuse_front.h"
-#include "fusefs/fuse_front/fuse_mount.h"
+#include "fusefs/fuse_front/restored_view.h"
+#include "fusefs/keeper/fuse_mount.h"
 #include "lib/base/log.h"
 
 namespace drivebay {
@@ -48,58 +53,131 @@ fuse_lowlevel_ops all_operations() {
     return operations;
 }
 
+std::size_t iov_length(const iovec* parts, int count) {
+    std::size_t length = 0;
+    for (const iovec& part : std::span(parts, static_cast<std::size_t>(count))) {
+        length += part.iov_len;
+    }
+    return length;
+}
+
+// How libfuse sends an answer.
+ssize_t send_answer(int, iovec* parts, int count, void* user_data) {
+    const FuseFront& front = *static_cast<FuseFront*>(user_data);
+    return front.send_answer(parts, count);
+}
+
+// libfuse receives nothing by itself.
+ssize_t receive_nothing(int, void*, std::size_t, void*) {
+    errno = EAGAIN;
+    return -1;
+}
+
 }  // namespace
 
 struct FuseSession::Impl {
-    Impl(EventLoop& the_loop, Catalogue& catalogue, FuseSettings the_settings)
-        : loop(the_loop), settings(std::move(the_settings)), front(catalogue, settings.layout) {}
+    Impl(EventLoop& the_loop, Catalogue& catalogue, KeptSession the_kept, FuseSettings the_settings)
+        : loop(the_loop),
+          settings(the_settings),
+          kept(std::move(the_kept)),
+          requests(kept.memory.layout()),
+          front(catalogue, settings.layout, kept.memory.layout()),
+          channel(loop, kept.device.get(), shared) {}
 
     EventLoop& loop;
     const FuseSettings settings;
+    KeptSession kept;
+    KeptRequests requests;
     FuseFront front;
-    FuseChannel::Shared shared{front.handles,
+    FuseChannel::Shared shared{front.handles, requests,
                                [this](std::span<const std::byte> message) { serve(message); },
                                [this] { unmounted(); }};
-    std::unique_ptr<fuse_session, SessionDestroyer> session;  // owns the mounted descriptor
-    std::unique_ptr<FuseChannel> channel;
-    std::string path;  // of the mount point, whatever folder the program works in by now
-    bool mounted = false;
+    FuseChannel channel;
+    std::unique_ptr<fuse_session, SessionDestroyer> session;
+    bool mounted = true;
+    bool greeting_again = false;  // INIT is fed to libfuse as its predecessor's was; the kernel has its answer
     std::function<void()> ended;
 
     Status start() {
-        Result<FuseMount> mount =
-            fuse_mount({settings.mount_point, settings.source, settings.read_only, settings.allow_other});
-        if (!mount) {
-            return mount.error();
-        }
-        mounted = true;
-        path = mount->path;
         std::array<char*, 1> words = {const_cast<char*>("drivebayfs")};
         fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(words.size()), words.data());
         static const fuse_lowlevel_ops operations = all_operations();
+        static const fuse_custom_io answers{send_answer, receive_nothing, nullptr, nullptr};
         session.reset(fuse_session_new(&arguments, &operations, sizeof operations, &front));
         fuse_opt_free_args(&arguments);
-        const int device = mount->device.get();
-        // libfuse takes over a descriptor that is mounted already by this name (libfuse 3.3, "mount point /dev/fd/N").
-        if (!session || fuse_session_mount(session.get(), ("/dev/fd/" + std::to_string(device)).c_str()) != 0) {
+        // libfuse closes its descriptor in the end; ours stays.
+        const int device = fcntl(kept.device.get(), F_DUPFD_CLOEXEC, 0);
+        if (!session || fuse_session_custom_io(session.get(), &answers, device) != 0) {
             detach();
-            return Error{EIO, "libfuse cannot begin a session on " + settings.mount_point};
+            return Error{EIO, "libfuse cannot begin a session on " + kept.mount_point};
         }
-        (void)mount->device.release();
-        channel = FuseChannel::create(loop, device, shared);
-        if (!channel) {
-            detach();
-            return Error{ENOMEM, "no memory to serve " + settings.mount_point};
-        }
-        channel->start();
+        front.send_answer = [this](const iovec* parts, int count) {
+            return greeting_again ? static_cast<ssize_t>(iov_length(parts, count)) : channel.answer_of_libfuse(parts, count);
+        };
+        take_over();
+        channel.start(settings.refuse_suspects);
         return success();
     }
 
+    // What a dead server left: first the agreement with the kernel, then the open files, and last, by the channel, what was
+    // asked and not answered.
+    void take_over() {
+        KeptLayout::Header& header = kept.memory.layout().header;
+        front.last_listing = std::uint64_t{header.servers++} << 32;
+        if (header.init_length == 0) {
+            return;
+        }
+        log::notice("taking over", {{"mount_point", kept.mount_point}, {"servers_before", header.servers - 1}});
+        greeting_again = true;
+        serve(std::span(header.init).first(header.init_length));
+        greeting_again = false;
+        for (KeptHandle* const record : front.handles.left()) {
+            restore(*record);
+        }
+    }
+
+    void restore(KeptHandle& record) {
+        FuseNode* const node = front.tree.find(record.node);
+        if (node == nullptr) {
+            log::error("an open file without its inode cannot be taken over", {{"inode", record.node}});
+            return;
+        }
+        RestoredView::Wish wish;
+        wish.blade = node->blade;
+        wish.name = DriveReference{node->name.drive, record.epoch, 0};
+        wish.mode = record.writable != 0 ? Mode::write : Mode::read;
+        wish.info = node->info;
+        wish.info.admission.epoch = record.epoch;
+        wish.pause_limit = settings.pause_limit;
+        FuseHandle handle;
+        handle.view = RestoredView::create(loop, front.catalogue, std::move(wish));
+        handle.changed = node->changed;
+        handle.node = node->number;
+        handle.writable = record.writable != 0;
+        handle.kept = &record;
+        front.handles.restore(std::move(handle));
+        front.tree.opened(*node);
+    }
+
     void serve(std::span<const std::byte> message) {
+        const auto& header = *reinterpret_cast<const fuse_in_header*>(message.data());
+        if (header.opcode == FUSE_INIT && !greeting_again) {
+            keep_greeting(message);
+        }
+        front.serving = header.unique;
         fuse_buf buffer{};
         buffer.mem = const_cast<std::byte*>(message.data());
         buffer.size = message.size();
         fuse_session_process_buf(session.get(), &buffer);
+    }
+
+    // libfuse refuses everything before an INIT, so each of its sessions is to hear it.
+    void keep_greeting(std::span<const std::byte> message) {
+        KeptLayout::Header& header = kept.memory.layout().header;
+        if (message.size() <= sizeof header.init) {
+            std::ranges::copy(message, header.init);
+            header.init_length = static_cast<std::uint32_t>(message.size());
+        }
     }
 
     void unmounted() {
@@ -111,7 +189,7 @@ struct FuseSession::Impl {
 
     void detach() {
         if (std::exchange(mounted, false)) {
-            if (Status detached = fuse_detach(path); !detached) {
+            if (Status detached = fuse_detach(kept.mount_point); !detached) {
                 log::warning("cannot unmount", {{"error", detached.error().message}});
             }
         }
@@ -119,28 +197,28 @@ struct FuseSession::Impl {
 
     // Once what libfuse decodes and what the channel serves by itself is answered.
     void when_all_answered(std::function<void()> then) {
-        const auto channel_idle = [this, then = std::move(then)] {
+        channel.stop([this, then = std::move(then)] {
             if (front.unanswered == 0) {
                 return then();
             }
             front.on_all_answered = then;
-        };
-        channel ? channel->stop(channel_idle) : channel_idle();
+        });
     }
 
     // Handles go last: their views end the data path's interest.
     void finish() {
-        channel.reset();
         front.handles.clear();
         front.listings.clear();
         session.reset();
+        kept.device.reset();
     }
 };
 
-FuseSession::FuseSession(EventLoop& loop, Catalogue& catalogue, FuseSettings settings)
-    : impl_(std::make_unique<Impl>(loop, catalogue, std::move(settings))) {}
+FuseSession::FuseSession(EventLoop& loop, Catalogue& catalogue, KeptSession kept, FuseSettings settings)
+    : impl_(std::make_unique<Impl>(loop, catalogue, std::move(kept), settings)) {}
 
 FuseSession::~FuseSession() {
+    impl_->channel.stop([] {});
     impl_->detach();
     impl_->finish();
 }

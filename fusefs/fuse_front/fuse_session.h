@@ -6,37 +6,36 @@
 // whatever would change the tree. O_TRUNC is without effect, as it is on a block device; ftruncate() is EPERM.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "fusefs/engine/view.h"
 #include "fusefs/fuse_front/fuse_tree.h"
+#include "fusefs/keeper/kept_session.h"
 #include "fusefs/loop/event_loop.h"
 #include "lib/base/result.h"
 
 namespace drivebay {
 
 struct FuseSettings {
-    std::string mount_point;  // an existing folder
-    std::string source;       // what mount(8) shows in the first column
     FuseTree::Layout layout = FuseTree::Layout::management;
-    bool read_only = false;
-    bool allow_other = false;  // not only the mounting user; the files' mode bits then decide
+    Duration pause_limit = std::chrono::seconds(8);  // of files that were open before this server
+    bool refuse_suspects = false;                    // EIO to the requests over which servers died before
 };
 
 class FuseSession {
 public:
-    // Loop, catalogue and its views must outlive the session.
-    FuseSession(EventLoop& loop, Catalogue& catalogue, FuseSettings settings);
+    // Loop, catalogue and its views must outlive the session. `kept`: mounted (keeper/fuse_mount.h), and either new or what a
+    // dead server left: that one's requests, inodes and open files are then taken over.
+    FuseSession(EventLoop& loop, Catalogue& catalogue, KeptSession kept, FuseSettings settings);
     // After stop() has called back, or if start() failed. Unmounts as a last resort.
     ~FuseSession();
     FuseSession(const FuseSession&) = delete;
     FuseSession& operator=(const FuseSession&) = delete;
 
-    // Mounts; needs CAP_SYS_ADMIN. To be called before the loop runs, or on its thread. A mount that a dead predecessor
-    // left (ENOTCONN) is taken away first. `ready` runs when the kernel and the session have agreed (FUSE_INIT),
-    // `ended` when somebody else has unmounted it.
+    // To be called before the loop runs, or on its thread. `ready` runs when the kernel and the session have agreed
+    // (FUSE_INIT), `ended` when somebody else has unmounted it.
     Status start(std::function<void()> ready, std::function<void()> ended);
 
     // Loop thread. Takes the mount away, lets what was asked before be answered, then calls back. Files still open get

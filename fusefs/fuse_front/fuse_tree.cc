@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "lib/base/log.h"
+#include "lib/base/names.h"
+
 namespace drivebay {
 
 namespace {
@@ -14,7 +17,8 @@ std::shared_ptr<FuseChanged> changed_now() {
 
 }  // namespace
 
-FuseTree::FuseTree(Layout layout) : layout_(layout) {
+FuseTree::FuseTree(Layout layout, KeptLayout& kept) : layout_(layout), kept_(kept), records_(kept.node) {
+    kept_.header.last_node = std::max(kept_.header.last_node, drives_folder);
     nodes_[root].number = root;
     if (layout == Layout::management) {
         nodes_[blades_folder].number = blades_folder;
@@ -24,6 +28,58 @@ FuseTree::FuseTree(Layout layout) : layout_(layout) {
     for (auto& [number, node] : nodes_) {
         node.changed = changed_now();
     }
+    for (KeptNode* const record : records_.in_use()) {
+        restore(*record);
+    }
+}
+
+void FuseTree::restore(KeptNode& record) {
+    const std::uint64_t number = record.number.load();
+    FuseNode& node = nodes_[number];
+    node.number = number;
+    node.kind = static_cast<FuseNode::Kind>(record.kind);
+    node.blade = name_of(record.blade);
+    node.name = DriveReference{std::string(name_of(record.drive)), record.epoch, 0};
+    node.info.admission = {node.name.drive, node.blade.empty() ? std::string(local_blade) : node.blade,
+                           static_cast<Mode>(record.mode), record.view_epoch};
+    node.info.kind = static_cast<DriveKind>(record.drive_kind);
+    node.info.geometry.size = record.size;
+    node.info.geometry.block_size = record.block_size;
+    node.info.geometry.read_only = record.read_only != 0;
+    node.changed = changed_now();
+    node.lookups = record.lookups;
+    node.kept = &record;
+    if (node.kind == FuseNode::Kind::file) {
+        files_.emplace(FileKey{node.blade, node.name.drive, node.name.epoch}, number);
+    } else {
+        folders_.emplace(node.blade, number);
+    }
+}
+
+// All but its number, which makes the record valid.
+void FuseTree::keep(FuseNode& node) {
+    if (node.kept == nullptr) {
+        return;
+    }
+    KeptNode& record = *node.kept;
+    record.kind = static_cast<std::uint8_t>(node.kind);
+    set_name(record.blade, node.blade);
+    set_name(record.drive, node.name.drive);
+    record.epoch = node.name.epoch;
+    record.view_epoch = node.info.admission.epoch;
+    record.mode = static_cast<std::uint8_t>(node.info.admission.mode);
+    record.drive_kind = static_cast<std::uint8_t>(node.info.kind);
+    record.size = node.info.geometry.size;
+    record.block_size = node.info.geometry.block_size;
+    record.read_only = node.info.geometry.read_only ? 1 : 0;
+    record.lookups = node.lookups;
+    record.number.store(node.number);
+}
+
+void FuseTree::keep_lookups(const FuseNode& node) {
+    if (node.kept != nullptr) {
+        node.kept->lookups = node.lookups;
+    }
 }
 
 FuseNode* FuseTree::find(std::uint64_t number) {
@@ -32,11 +88,16 @@ FuseNode* FuseTree::find(std::uint64_t number) {
 }
 
 FuseNode& FuseTree::make(FuseNode::Kind kind, const std::string& blade) {
-    FuseNode& node = nodes_[++last_number_];
-    node.number = last_number_;
+    const std::uint64_t number = ++kept_.header.last_node;
+    FuseNode& node = nodes_[number];
+    node.number = number;
     node.kind = kind;
     node.blade = blade;
     node.changed = changed_now();
+    node.kept = records_.take();
+    if (node.kept == nullptr) {
+        log::warning("more files in use than a restarted drivebayfs can take over", {{"kept", KeptLayout::nodes}});
+    }
     return node;
 }
 
@@ -46,6 +107,7 @@ FuseNode& FuseTree::folder(const std::string& blade) {
     }
     FuseNode& node = make(FuseNode::Kind::folder, blade);
     folders_.emplace(blade, node.number);
+    keep(node);
     return node;
 }
 
@@ -58,6 +120,7 @@ FuseNode& FuseTree::file(const FuseNode& parent, const DriveReference& asked, co
     files_.emplace(key, node.number);
     node.name = DriveReference{asked.drive, epoch, 0};
     node.info = info;
+    keep(node);
     return node;
 }
 
@@ -71,12 +134,16 @@ void FuseTree::drop_if_unused(std::uint64_t number) {
     } else {
         folders_.erase(node->blade);
     }
+    if (node->kept != nullptr) {
+        records_.give_back(*node->kept);
+    }
     nodes_.erase(number);
 }
 
 void FuseTree::forget(std::uint64_t number, std::uint64_t count) {
     if (FuseNode* const node = find(number)) {
         node->lookups -= std::min(node->lookups, count);
+        keep_lookups(*node);
         drop_if_unused(number);
     }
 }

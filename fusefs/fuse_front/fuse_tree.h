@@ -1,6 +1,7 @@
 // The inodes the kernel knows: which number stands for which folder or view, and how often it was looked up. A number
 // is never used again, so no generation is needed. A file's inode is one view (drive, epoch): another epoch of the
-// drive is another inode, so that nothing the kernel keeps of the old one can meet the new one.
+// drive is another inode, so that nothing the kernel keeps of the old one can meet the new one. The numbers are in kept
+// memory, too: the kernel goes on using them after the process that gave them.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 
 #include "fusefs/engine/view.h"
 #include "fusefs/fuse_front/fuse_handles.h"
+#include "fusefs/keeper/kept_memory.h"
+#include "fusefs/keeper/kept_table.h"
 #include "lib/protocol/types.h"
 
 namespace drivebay {
@@ -27,6 +30,7 @@ struct FuseNode {
     std::shared_ptr<FuseChanged> changed;  // never null; of a folder: when it was first seen
     std::uint64_t lookups = 0;
     std::uint64_t handles = 0;
+    KeptNode* kept = nullptr;
 };
 
 class FuseTree {
@@ -40,7 +44,8 @@ public:
     static constexpr std::uint64_t blades_folder = 2;
     static constexpr std::uint64_t drives_folder = 3;
 
-    explicit FuseTree(Layout layout);
+    // With the nodes that a dead server left.
+    FuseTree(Layout layout, KeptLayout& kept);
 
     Layout layout() const { return layout_; }
     // nullptr: forgotten, or never known.
@@ -52,7 +57,10 @@ public:
     FuseNode& file(const FuseNode& parent, const DriveReference& asked, const ViewInfo& info);
 
     // A reply bore the node to the kernel.
-    void looked_up(FuseNode& node) { ++node.lookups; }
+    void looked_up(FuseNode& node) {
+        ++node.lookups;
+        keep_lookups(node);
+    }
     // The kernel gives back `count` lookups. The node lives on while it has handles.
     void forget(std::uint64_t number, std::uint64_t count);
     void opened(FuseNode& node) { ++node.handles; }
@@ -64,10 +72,14 @@ private:
     using FileKey = std::tuple<std::string, std::string, Epoch>;  // blade, drive, epoch
 
     FuseNode& make(FuseNode::Kind kind, const std::string& blade);
+    void restore(KeptNode& record);
+    static void keep(FuseNode& node);
+    static void keep_lookups(const FuseNode& node);
     void drop_if_unused(std::uint64_t number);
 
     const Layout layout_;
-    std::uint64_t last_number_ = drives_folder;
+    KeptLayout& kept_;
+    KeptTable<KeptNode, &KeptNode::number> records_;
     std::unordered_map<std::uint64_t, FuseNode> nodes_;
     std::map<std::string, std::uint64_t> folders_;
     std::map<FileKey, std::uint64_t> files_;

@@ -19,7 +19,7 @@ namespace drivebay {
 namespace {
 
 constexpr std::size_t most_in_flight = 128;
-constexpr Duration first_retry = std::chrono::milliseconds(250);
+constexpr Duration first_retry = std::chrono::milliseconds(25);
 constexpr Duration last_retry = std::chrono::seconds(1);
 // A cut link swallows the first packet of a connection: better begin anew than wait for TCP's own, slower, repetition.
 constexpr Duration reconnect_limit = std::chrono::seconds(2);

@@ -17,7 +17,7 @@
 //                       their connection and survive it.
 //
 // A pause (PauseLimit) longer than pause_limit fails what is pending with EIO and makes the drive offline: new requests
-// fail at once until a reconnect has succeeded. Reconnecting is tried for ever, every 250 ms rising to 1 s.
+// fail at once until a reconnect has succeeded. Reconnecting is tried for ever, after 25 ms, rising to 1 s.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lib/base/fd.h"
 #include "lib/config/schema.h"
@@ -19,6 +20,12 @@ namespace drivebay::program {
 // foreground until a program gone to the background says so.
 class Readiness {
 public:
+    Readiness() = default;
+    // Of a program that another one started for it: that one hears of it by a byte in `starter`. `outlives_starter`: the
+    // one above both has gone, or will.
+    Readiness(UniqueFd starter, bool outlives_starter) : parent_(std::move(starter)), outlives_(outlives_starter) {}
+
+    bool in_background() const { return static_cast<bool>(parent_) && outlives_; }
     // READY=1; the waiting parent exits 0. Further calls do nothing.
     void ready(const std::string& status);
     // STATUS=… only.
@@ -27,6 +34,7 @@ public:
 private:
     friend int run_daemon(int argc, char** argv, struct Daemon daemon);
     UniqueFd parent_;
+    bool outlives_ = true;
 };
 
 struct Daemon {

@@ -35,7 +35,9 @@ void notify_systemd(const std::string& message) {
 void Readiness::ready(const std::string& text) {
     notify_systemd("READY=1\nSTATUS=" + text);
     if (parent_) {
-        log::outlive_starter();
+        if (outlives_) {
+            log::outlive_starter();
+        }
         (void)!::write(parent_.get(), "r", 1);
         parent_.reset();
     }

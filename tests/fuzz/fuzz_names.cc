@@ -59,7 +59,9 @@ void check_ranges(Reader& input) {
 
 // What the kernel does with inodes, in any order, with any numbers.
 void use_tree(Reader& input, FuseTree::Layout layout) {
-    FuseTree tree(layout);
+    Result<KeptMemory> kept = KeptMemory::create();
+    require(kept.ok(), "there is no memory");
+    FuseTree tree(layout, kept->layout());
     const std::size_t at_first = tree.size();
     std::uint64_t made = 0;
     while (!input.empty()) {

@@ -4,6 +4,7 @@
 #
 #   start_arbiter, start_management, start_blade NAME, start_double NAME    one daemon, waited for until it is ready
 #   end_now NAME (kill -9), end_politely NAME                               by the names above: arbiter, management, NAME, NAME-double
+#   kill_server NAME              kill -9 of the server alone that a drivebayfs' keeper watches over
 #   status_is EXPRESSION          a Python expression over the status: drives, blades, leases, presentations by name
 #   data_path_is EXPRESSION…      the same over the management module's drivebayfs' own status: drives by name, views by (drive, blade)
 #   until_true SECONDS WHAT CMD…  runs CMD until it is true; fails with WHAT
@@ -83,10 +84,22 @@ start() {
     pids[$name]=$!
 }
 
+# A drivebayfs is a keeper and its server: both.
 end_now() {
-    kill -9 "${pids[$1]}"
+    local server
+    server=$(server_of "$1")
+    kill -9 "${pids[$1]}" $server
     wait "${pids[$1]}" 2>/dev/null
+    [ -z "$server" ] || until_true 20 "the server of $1 is gone" eval "! is_running $server"
     unset "pids[$1]"
+}
+
+server_of() { pgrep -P "${pids[$1]}"; }
+
+# Between two servers there is none to be killed.
+kill_server() {
+    local server
+    server=$(server_of "$1") && kill -9 "$server" 2>/dev/null
 }
 
 end_politely() {

@@ -23,7 +23,7 @@ void DataPathNode::started() {
         announced_.insert(key);
     }
     TableState next = table_;
-    revoke_local(next);
+    revoke_local(next, {});
     commit(std::move(next));
 }
 

@@ -22,6 +22,7 @@
 
 #include "fusefs/engine/aligned_buffer.h"
 #include "fusefs/fuse_front/fuse_session.h"
+#include "fusefs/keeper/fuse_mount.h"
 #include "lib/base/fd.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -163,6 +164,14 @@ boost::test_tools::assertion_result can_mount(boost::unit_test::test_unit_id) {
     return true;
 }
 
+KeptSession mounted_on(const std::string& path) {
+    Result<FuseMount> mount = fuse_mount({path, "test"});
+    BOOST_REQUIRE_MESSAGE(mount.ok(), (mount ? "" : mount.error().message));
+    Result<KeptMemory> memory = KeptMemory::create();
+    BOOST_REQUIRE(memory.ok());
+    return {std::move(mount->device), std::move(mount->path), std::move(*memory)};
+}
+
 struct Mounted {
     explicit Mounted(FuseTree::Layout layout = FuseTree::Layout::management) {
         // Mounts made from here on are seen by this thread and those it starts, and end with the process.
@@ -180,10 +189,8 @@ struct Mounted {
         install = add("install", Mode::read, 7);
         scratch = add("scratch", Mode::write, 3);
         FuseSettings settings;
-        settings.mount_point = folder.path();
-        settings.source = "test";
         settings.layout = layout;
-        session.emplace(loop, catalogue, settings);
+        session.emplace(loop, catalogue, mounted_on(folder.path()), settings);
         std::promise<void> ready;
         const Status started = session->start([&] { ready.set_value(); }, [this] { ended.set_value(); });
         BOOST_REQUIRE_MESSAGE(started.ok(), (started ? "" : started.error().message));
@@ -511,12 +518,7 @@ BOOST_FIXTURE_TEST_CASE(an_unmount_by_others_goes_unnoticed, Mounted) {
 
 BOOST_AUTO_TEST_CASE(a_second_mount_hides_the_first_or_a_dead_one_stays) {
     Mounted first;
-    EventLoop loop;
-    FuseSettings settings;
-    settings.mount_point = first.folder.path();
-    settings.source = "test";
-    FuseSession second(loop, first.catalogue, settings);
-    const Status refused = second.start([] {}, [] {});
+    const Result<FuseMount> refused = fuse_mount({first.folder.path(), "test"});
     BOOST_REQUIRE(!refused.ok());
     BOOST_TEST(refused.error().code == EBUSY);
     BOOST_TEST(refused.error().message.find("already") != std::string::npos);
@@ -528,19 +530,15 @@ BOOST_AUTO_TEST_CASE(a_second_mount_hides_the_first_or_a_dead_one_stays) {
     device.reset();
     struct stat found {};
     BOOST_TEST(error_of(stat(elsewhere.path().c_str(), &found)) == ENOTCONN);
-    settings.mount_point = elsewhere.path() + "/";
     {
-        FuseSession successor(loop, first.catalogue, settings);
+        EventLoop loop;
+        FuseSession successor(loop, first.catalogue, mounted_on(elsewhere.path() + "/"), {});
         BOOST_TEST(successor.start([] {}, [] {}).ok());
     }
     BOOST_TEST(stat(elsewhere.path().c_str(), &found) == 0);
 
-    settings.mount_point = elsewhere.path() + "/nowhere";
-    FuseSession nowhere(loop, first.catalogue, settings);
-    BOOST_TEST(nowhere.start([] {}, [] {}).error().code == ENOENT);
-    settings.mount_point = "/dev/null";
-    FuseSession file(loop, first.catalogue, settings);
-    BOOST_TEST(file.start([] {}, [] {}).error().code == ENOTDIR);
+    BOOST_TEST(fuse_mount({elsewhere.path() + "/nowhere", "test"}).error().code == ENOENT);
+    BOOST_TEST(fuse_mount({"/dev/null", "test"}).error().code == ENOTDIR);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

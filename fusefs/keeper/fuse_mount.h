@@ -24,7 +24,7 @@ struct FuseMount {
 
 inline constexpr const char* fuse_mount_type = "fuse.drivebayfs";
 
-// Takes away what a dead predecessor left, then mounts. ENOENT, ENOTDIR, EBUSY (a living drivebayfs is mounted there),
+// Takes away what a dead predecessor left, then mounts: needs CAP_SYS_ADMIN. ENOENT, ENOTDIR, EBUSY (a living drivebayfs is mounted there),
 // EPERM, each with a sentence. May block as long as looking up the mount point does.
 Result<FuseMount> fuse_mount(const FuseMountOptions& options);
 

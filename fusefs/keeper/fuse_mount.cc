@@ -1,4 +1,4 @@
-#include "fusefs/fuse_front/fuse_mount.h"
+#include "fusefs/keeper/fuse_mount.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

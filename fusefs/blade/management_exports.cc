@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "fusefs/blade/blade_view.h"
@@ -68,7 +70,13 @@ Result<std::vector<ViewInfo>> ask_all(NbdNegotiation& negotiation, const std::st
 template <class Question>
 auto with_connection(const std::string& uri, const NbdPatience& patience, Question question)
     -> decltype(question(std::declval<NbdNegotiation&>())) {
+    const Instant patient_until = std::min(BootClock::now() + restart_limit, patience.connect_until);
     Result<NbdNegotiation> negotiation = NbdNegotiation::begin(uri, patience);
+    while (!negotiation && is_restarting(negotiation.error().code) && BootClock::now() < patient_until &&
+           !*patience.cancelled) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(25));
+        negotiation = NbdNegotiation::begin(uri, patience);
+    }
     if (!negotiation) {
         return unreachable(negotiation.error());
     }

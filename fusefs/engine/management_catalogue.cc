@@ -1,5 +1,6 @@
 #include "fusefs/engine/management_catalogue.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -19,6 +20,13 @@ Error no_such_drive(const DriveReference& name) {
 Error not_working(const ServedDrive& drive, const std::string& name) {
     const std::string why = drive.failure();
     return Error{EIO, "the drive " + log::quoted(name) + " cannot be used" + (why.empty() ? why : ": " + why)};
+}
+
+// A local lease that a process before this one was giving back: the arbiter grants no other beside it.
+bool is_ending(const ServedDrive& drive) {
+    return std::ranges::any_of(drive.admissions(), [](const auto& entry) {
+        return entry.second.revoking && entry.second.admission.blade == local_blade;
+    });
 }
 
 }  // namespace
@@ -185,6 +193,9 @@ void ManagementCatalogue::acquire(const std::string& drive, Mode mode) {
     LocalUse& use = local_.at(drive);
     use.state = LocalUse::State::acquiring;
     use.mode = mode;
+    if (ServedDrive* const served = drives_.find(drive); served != nullptr && is_ending(*served)) {
+        return served->when_wanted_anew([this, drive, mode] { acquire(drive, mode); });
+    }
     leases_.acquire(drive, mode, [this, drive](Result<Epoch> epoch) { acquired(drive, std::move(epoch)); });
 }
 

@@ -43,6 +43,9 @@ void ServedDrive::want(const DriveRow* row, Admissions admissions) {
     admissions_ = std::move(admissions);
     std::erase_if(fencing_, [&](Epoch epoch) { return !admissions_.contains(epoch); });
     reconcile();
+    for (const auto& callback : std::exchange(wanted_callbacks_, {})) {
+        callback();
+    }
 }
 
 void ServedDrive::reconcile() {

@@ -55,6 +55,8 @@ public:
 
     // Runs `callback` once no opening or closing is under way: at once if none is.
     void when_settled(std::function<void()> callback);
+    // Runs `callback` when the table has changed what is admitted here, once.
+    void when_wanted_anew(std::function<void()> callback) { wanted_callbacks_.push_back(std::move(callback)); }
     bool settled() const { return phase_ == Phase::open || (phase_ == Phase::closed && tried_); }
 
     const DriveRow* row() const { return row_ ? &*row_ : nullptr; }
@@ -109,6 +111,7 @@ private:
     std::map<Epoch, EventLoop::TimerId> drain_watches_;
     std::map<std::string, protocol::Counters> past_counters_;  // by blade
     std::vector<std::function<void()>> settled_callbacks_;
+    std::vector<std::function<void()>> wanted_callbacks_;
     unsigned busy_ = 0;  // fences and flushes that have this drive in their hands
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

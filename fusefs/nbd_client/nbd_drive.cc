@@ -38,6 +38,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     std::function<void(State)> on_state;
     Opened opened;  // set until the first connection was made or failed
     EventLoop::TimerId open_timer = 0;
+    Instant patient_until{};  // for a server that is just being restarted
 
     UnansweredRequests queue;
     PauseLimit pause;
@@ -313,6 +314,16 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     void on_opened(Result<NbdConnected> outcome) {
+        if (!outcome && is_restarting(outcome.error().code) && BootClock::now() < patient_until) {
+            // Nobody else holds it before it is opened.
+            retry_timer = loop.call_after(retry_delay, [self = shared_from_this()] {
+                self->retry_timer = 0;
+                if (self->opened) {
+                    self->start_connecting();
+                }
+            });
+            return;
+        }
         loop.cancel(std::exchange(open_timer, 0));
         Opened tell_opened = std::exchange(opened, {});
         const Status fit = outcome ? check_nbd_export(settings, outcome->description) : Status(outcome.error());
@@ -414,6 +425,9 @@ NbdDrive::~NbdDrive() {
 void NbdDrive::open(EventLoop& loop, NbdDriveSettings settings, Opened opened) {
     const auto impl = std::make_shared<Impl>(loop, std::move(settings));
     impl->opened = std::move(opened);
+    if (impl->settings.reconnect == Reconnect::barrier) {
+        impl->patient_until = BootClock::now() + restart_limit;
+    }
     impl->start_connecting();
     const Duration grace = std::chrono::milliseconds(200);  // the worker's own limit has the better sentence
     impl->open_timer = loop.call_after(impl->settings.open_limit + grace, [weak = std::weak_ptr(impl)] {

@@ -52,6 +52,10 @@ std::string uri_escape(std::string_view text);
 // `uri` with `suffix` (escaped) behind its export name.
 std::string with_export_suffix(const std::string& uri, std::string_view suffix);
 
+// A management module's drivebayfs that was killed serves again within this.
+inline constexpr Duration restart_limit = std::chrono::seconds(2);
+constexpr bool is_restarting(int code) { return code == ECONNREFUSED || code == ECONNRESET; }
+
 struct NbdPatience {
     Instant connect_until;    // for the connection itself
     Instant handshake_until;  // for all of it

@@ -92,6 +92,7 @@ fusefs_TESTS += \
 	tests/unit/fuse_front_test.cc \
 	tests/unit/fuse_range_test.cc \
 	tests/unit/fuse_tree_test.cc \
+	tests/unit/kept_requests_test.cc \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \
 	tests/unit/pause_limit_test.cc \

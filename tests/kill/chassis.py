@@ -44,6 +44,23 @@ def listens(path):
         return True
 
 
+def children(process):
+    try:
+        with open(f"/proc/{process}/task/{process}/children") as listed:
+            return [int(child) for child in listed.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def runs(process):
+    """False for one that ended and that nobody has waited for, too."""
+    try:
+        with open(f"/proc/{process}/stat") as facts:
+            return facts.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Chassis:
     def __init__(self, build, work, ttl_ms=10000, listen=("127.0.0.1:4740", "127.0.0.1:10809"), namespaces=False,
                  blade_settings=""):
@@ -78,11 +95,15 @@ class Chassis:
 
     def kill(self, name):
         process = self.running.pop(name)
+        servers = children(process.pid)
         process.kill()
         process.wait()
+        # The server of a drivebayfs ends with its keeper, a moment later.
+        wait_until(f"the server of {name} is gone", lambda: not any(map(runs, servers)))
 
     def signal(self, name, number):
-        self.running[name].send_signal(number)
+        for number_of_process in [*children(self.running[name].pid), self.running[name].pid]:
+            os.kill(number_of_process, number)
 
     def end(self, name, limit=40):
         process = self.running.pop(name)

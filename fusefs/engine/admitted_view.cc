@@ -29,15 +29,21 @@ void AdmittedView::submit(IoRequest& request) {
     request.asker_done = request.done;
     request.asker_context = request.context;
     request.context = this;
+    request.taken = request.pieces = 0;
+    request.pieces_error = 0;
+    request.uncut = request.may_lend && drive_.would_lend(request);
     scheduler_.submit(place_, request);
 }
 
 // A closed gate has cleared the place: but for that, this is where a late request would be caught.
 void AdmittedView::go(IoRequest& request) {
     if (!gate_.enter()) {
-        scheduler_.finished(request);
-        give_back(request);
-        return refuse(request, ESHUTDOWN);
+        int error = ESHUTDOWN;
+        if (IoRequest* const asked = scheduler_.finished(place_, request, error)) {
+            give_back(*asked);
+            refuse(*asked, error);
+        }
+        return;
     }
     request.done = [](IoRequest& passed, int error) { static_cast<AdmittedView*>(passed.context)->complete(passed, error); };
     drive_.submit(request);
@@ -49,7 +55,14 @@ void AdmittedView::give_back(IoRequest& request) {
 }
 
 void AdmittedView::complete(IoRequest& request, int error) {
-    scheduler_.finished(request);
+    // The answer first: whoever waits for the drain then finds nothing of this view unanswered here.
+    if (IoRequest* const asked = scheduler_.finished(place_, request, error)) {
+        answer(*asked, error);
+    }
+    gate_.leave();
+}
+
+void AdmittedView::answer(IoRequest& request, int error) {
     give_back(request);
     if (error == 0) {
         if (request.operation == IoOperation::read) {
@@ -60,9 +73,7 @@ void AdmittedView::complete(IoRequest& request, int error) {
             written_bytes_ += request.length;
         }
     }
-    // The answer first: whoever waits for the drain then finds nothing of this view unanswered here.
     request.done(request, error);
-    gate_.leave();
 }
 
 std::uint64_t AdmittedView::on_end(std::function<void()> callback) {
@@ -76,7 +87,7 @@ void AdmittedView::end(std::function<void()> drained) {
     if (gate_.closed()) {
         return;
     }
-    for (IoRequest* waiting = scheduler_.clear(place_); waiting != nullptr;) {
+    for (IoRequest* waiting = scheduler_.clear(place_, ESHUTDOWN); waiting != nullptr;) {
         IoRequest& request = *std::exchange(waiting, waiting->next);
         give_back(request);
         refuse(request, ESHUTDOWN);

@@ -28,7 +28,7 @@ public:
     std::uint64_t on_end(std::function<void()> callback) override;
     void forget(std::uint64_t callback_id) override;
 
-    // The scheduler's: the request's turn has come.
+    // The scheduler's: the turn of the request, or of a piece of one, has come.
     void go(IoRequest& request);
 
     // Closes the gate for ever; `drained` runs once nothing is in flight, perhaps from inside the call. A second call
@@ -51,6 +51,7 @@ public:
 
 private:
     void complete(IoRequest& request, int error);
+    void answer(IoRequest& request, int error);
     static void give_back(IoRequest& request);
     void refuse(IoRequest& request, int error);
 

@@ -55,8 +55,12 @@ void CachedDrive::start(IoRequest& request) {
     }
 }
 
+bool CachedDrive::would_lend(const IoRequest& request) {
+    return request.may_lend && lent_ && request.length >= least_lent && is_resident(request.offset, request.length);
+}
+
 bool CachedDrive::lend(IoRequest& request) {
-    if (!request.may_lend || !lent_ || request.length < least_lent || !is_resident(request.offset, request.length)) {
+    if (!would_lend(request)) {
         return false;
     }
     request.lent = lent_;

@@ -14,6 +14,7 @@ class CachedDrive final : public LocalDrive {
 public:
     CachedDrive(AioResources resources, OpenedFile file);
     ~CachedDrive() override;
+    bool would_lend(const IoRequest& request) override;
 
 private:
     void start(IoRequest& request) override;

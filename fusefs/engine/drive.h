@@ -75,6 +75,12 @@ struct IoRequest {
     // While the request is behind a view's gate: what `done` and `context` were, and will be again.
     void (*asker_done)(IoRequest& request, int error) = nullptr;
     void* asker_context = nullptr;
+    // And if it goes to the drive in pieces (DriveScheduler):
+    bool uncut = false;           // it does not
+    std::uint32_t taken = 0;      // bytes of it whose turn has come
+    std::uint32_t pieces = 0;     // at the drive
+    int pieces_error = 0;         // the first one's that failed
+    IoRequest* whole = nullptr;   // of a piece: what it is a piece of
 
     IoRequest* next = nullptr;  // for the queue it currently stands in
 };
@@ -94,6 +100,8 @@ public:
     // After a failed flush every further write and flush fails with EIO until the drive is opened again: what the
     // kernel dropped cannot be asked for twice.
     virtual void submit(IoRequest& request) = 0;
+    // The read would be lent if it were submitted now: it costs the drive nothing, however long it is.
+    virtual bool would_lend(const IoRequest&) { return false; }
     // Calls `closed` once nothing is in flight and the source is closed; no submit() after that. Loop thread only.
     virtual void close(std::function<void()> closed) = 0;
     // Empty, or the sentence that says why the drive does not work (now or for good).

@@ -11,11 +11,51 @@ void DriveScheduler::submit(FairQueue::Place& place, IoRequest& request) {
     pump();
 }
 
-void DriveScheduler::finished(const IoRequest& request) {
-    queue_.leave(FairQueue::cost(request));
+IoRequest* DriveScheduler::finished(FairQueue::Place& place, IoRequest& request, int& error) {
+    queue_.leave(place, FairQueue::cost(request));
+    IoRequest* asked = &request;
+    if (request.whole != nullptr) {
+        asked = request.whole;
+        request.next = std::exchange(free_pieces_, &request);
+        if (asked->pieces_error == 0) {
+            asked->pieces_error = error;
+        }
+        error = asked->pieces_error;
+        asked = --asked->pieces == 0 && asked->taken == asked->length ? asked : nullptr;
+    }
     if (!queue_.idle()) {
         pump();
     }
+    return asked;
+}
+
+IoRequest* DriveScheduler::clear(FairQueue::Place& place, int error) {
+    IoRequest* const first = queue_.clear(place);
+    if (first == nullptr || first->pieces == 0) {
+        return first;
+    }
+    first->taken = first->length;
+    first->pieces_error = error;
+    return std::exchange(first->next, nullptr);
+}
+
+IoRequest& DriveScheduler::piece_of(const FairQueue::Turn& turn) {
+    if (free_pieces_ == nullptr) {
+        pieces_.push_back(std::make_unique<IoRequest>());
+        free_pieces_ = pieces_.back().get();
+    }
+    IoRequest& piece = *std::exchange(free_pieces_, free_pieces_->next);
+    IoRequest& whole = *turn.request;
+    piece = {};
+    piece.whole = &whole;
+    piece.operation = whole.operation;
+    piece.fua = whole.fua;
+    piece.offset = whole.offset + turn.begin;
+    piece.length = turn.length;
+    piece.data = whole.data + turn.begin;
+    piece.context = whole.context;
+    ++whole.pieces;
+    return piece;
 }
 
 void DriveScheduler::pump() {
@@ -23,8 +63,9 @@ void DriveScheduler::pump() {
         return;  // from inside a go(): the loop below goes on
     }
     const Instant now = queue_.has_rates() ? BootClock::now() : Instant{};
-    while (IoRequest* const request = queue_.take(now)) {
-        static_cast<AdmittedView*>(request->context)->go(*request);
+    while (const std::optional<FairQueue::Turn> turn = queue_.take(now)) {
+        IoRequest& request = turn->is_whole() ? *turn->request : piece_of(*turn);
+        static_cast<AdmittedView*>(request.context)->go(request);
     }
     pumping_ = false;
     // With something in flight that leaves no room, its completion pumps again.

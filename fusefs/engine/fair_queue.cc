@@ -7,8 +7,10 @@ namespace drivebay {
 
 namespace {
 
-// A drive counts as shared until so many requests in a row came from one place.
+// A drive counts as shared until so many turns in a row were one place's.
 constexpr std::uint64_t shared_for = 1024;
+// Pieces end where a block does, of whatever size.
+constexpr std::uint64_t block = 4096;
 
 }  // namespace
 
@@ -30,49 +32,64 @@ void FairQueue::add(Place& place, IoRequest& request) {
     last_ = &place;
 }
 
-IoRequest* FairQueue::take(Instant now) {
+std::uint32_t FairQueue::piece_of(const IoRequest& request) const {
+    const std::uint32_t left = request.length - request.taken;
+    const bool cut = !request.uncut && (request.operation == IoOperation::read || request.operation == IoOperation::write);
+    const std::uint32_t most = is_shared() ? limits_.shared_piece : limits_.piece;
+    return !cut || left <= most ? left : most - static_cast<std::uint32_t>((request.offset + request.taken) % block);
+}
+
+std::optional<FairQueue::Turn> FairQueue::take(Instant now) {
     if (last_ == nullptr) {
-        return nullptr;
+        return std::nullopt;
     }
     const Place* round_end = last_;
-    bool any_in_time = false;
+    bool any_may = false;
     while (true) {
         Place& place = *last_->next_;
-        const std::uint64_t bytes = cost(*place.first_);
-        const bool in_time = place.rate_ == 0 || place.due_ <= now;
-        if (in_time && bytes <= place.credit_) {
+        const IoOperation operation = place.first_->operation;
+        const std::uint32_t length = piece_of(*place.first_);
+        const bool may = (place.rate_ == 0 || place.due_ <= now) && !has_its_share(place, cost(operation, length));
+        if (may && weight(operation, length) <= place.credit_) {
             // A large one whose turn it is waits until there is room: or small ones would slip by for ever.
-            return has_room(bytes) ? &go(place, bytes, now) : nullptr;
+            return has_room(cost(operation, length)) ? std::optional(go(place, length, now)) : std::nullopt;
         }
-        if (in_time) {
-            any_in_time = true;
+        if (may) {
+            any_may = true;
             place.credit_ += quantum;
         }
         last_ = &place;
-        if (&place == round_end && !std::exchange(any_in_time, false)) {
-            return nullptr;
+        if (&place == round_end && !std::exchange(any_may, false)) {
+            return std::nullopt;
         }
     }
 }
 
-IoRequest& FairQueue::go(Place& place, std::uint64_t bytes, Instant now) {
-    place.credit_ -= bytes;
+FairQueue::Turn FairQueue::go(Place& place, std::uint32_t length, Instant now) {
+    IoRequest& request = *place.first_;
+    const std::uint64_t bytes = cost(request.operation, length);
+    place.credit_ -= weight(request.operation, length);
     if (place.rate_ != 0) {
         const auto time_of = [&](std::uint64_t count) { return Duration(count * 1'000'000'000 / place.rate_); };
         place.due_ = std::max(place.due_, now - time_of(quantum)) + time_of(bytes);
     }
     ++gone_;
-    if (std::exchange(latest_, &place) != &place) {
+    if (const Place* const before = std::exchange(latest_, &place); before != nullptr && before != &place) {
         shared_until_ = gone_ + shared_for;
     }
     ++in_flight_;
+    ++place.in_flight_;
     bytes_ += bytes;
-    IoRequest& request = *std::exchange(place.first_, place.first_->next);
-    request.next = nullptr;
-    if (place.first_ == nullptr) {
-        drop(*last_, place);
+    place.bytes_ += bytes;
+    const Turn turn{&request, request.taken, length};
+    request.taken += length;
+    if (request.taken == request.length) {
+        place.first_ = std::exchange(request.next, nullptr);
+        if (place.first_ == nullptr) {
+            drop(*last_, place);
+        }
     }
-    return request;
+    return turn;
 }
 
 void FairQueue::drop(Place& previous, Place& place) {
@@ -87,9 +104,11 @@ void FairQueue::drop(Place& previous, Place& place) {
     place.next_ = nullptr;
 }
 
-void FairQueue::leave(std::uint64_t bytes) {
+void FairQueue::leave(Place& place, std::uint64_t bytes) {
     --in_flight_;
+    --place.in_flight_;
     bytes_ -= bytes;
+    place.bytes_ -= bytes;
 }
 
 IoRequest* FairQueue::clear(Place& place) {

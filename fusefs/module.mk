@@ -26,6 +26,7 @@ fusefs_SOURCES := \
 	fusefs/loop/event_loop.cc \
 	fusefs/loop/worker_pool.cc \
 	fusefs/nbd_server/instance_barrier.cc \
+	fusefs/nbd_server/loop_turns.cc \
 	fusefs/nbd_server/memory_budget.cc \
 	fusefs/nbd_server/nbd_connection.cc \
 	fusefs/nbd_server/nbd_exports.cc \

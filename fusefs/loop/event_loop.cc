@@ -53,6 +53,7 @@ struct EventLoop::Impl {
     std::vector<std::unique_ptr<Watch>> graveyard;
 
     std::vector<Poller*> pollers;  // null: stopped in this round
+    bool look = false;             // before the next round of polling
 
     std::map<std::pair<Instant, TimerId>, std::function<void()>> timers;
     std::unordered_map<TimerId, Instant> timer_times;
@@ -203,6 +204,8 @@ void EventLoop::stop_polling(Poller& poller) {
     std::replace(impl_->pollers.begin(), impl_->pollers.end(), &poller, static_cast<Poller*>(nullptr));
 }
 
+void EventLoop::look_at_descriptors() { impl_->look = true; }
+
 EventLoop::TimerId EventLoop::call_at(Instant when, std::function<void()> callback) {
     const TimerId id = ++impl_->last_timer;
     impl_->timers.emplace(std::pair(when, id), std::move(callback));
@@ -249,10 +252,11 @@ void EventLoop::run() {
         impl_->run_round_end();
         impl_->graveyard.clear();
         const bool busy = impl_->poll();
-        if (busy && ++rounds < rounds_a_look) {
+        if (busy && !impl_->look && ++rounds < rounds_a_look) {
             continue;
         }
         rounds = 0;
+        impl_->look = false;
         impl_->arm();
         const int timeout = busy || !impl_->round_end.empty() ? 0 : -1;
         const int count = epoll_wait(impl_->epoll.get(), events.data(), static_cast<int>(events.size()), timeout);

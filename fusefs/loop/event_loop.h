@@ -40,6 +40,9 @@ public:
     void start_polling(Poller& poller);
     void stop_polling(Poller& poller);
 
+    // Descriptors and timers have their turn when this round ends, busy or not: after a poll() that took long.
+    void look_at_descriptors();
+
     TimerId call_at(Instant when, std::function<void()> callback);
     TimerId call_after(Duration delay, std::function<void()> callback);
     void cancel(TimerId timer);

@@ -24,7 +24,6 @@ constexpr Duration stall_limit = 30s;
 constexpr Duration farewell = 250ms;
 constexpr std::size_t input_size = std::size_t{32} << 10;
 constexpr std::size_t most_text = std::size_t{64} << 10;
-constexpr int reads_a_turn = 8;  // so that one busy client does not keep the loop from the others
 
 OptionReply refusal_of(int error) {
     return error == ENOENT      ? OptionReply::error_unknown
@@ -54,7 +53,10 @@ NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPee
     check_stall();
 }
 
-NbdConnection::~NbdConnection() { *alive_ = false; }
+NbdConnection::~NbdConnection() {
+    context_.turns.forget(*this);
+    *alive_ = false;
+}
 
 void NbdConnection::on_event(std::uint32_t events) {
     if (stream_.is_shaking_hands()) {
@@ -62,10 +64,12 @@ void NbdConnection::on_event(std::uint32_t events) {
         return watch();
     }
     if ((events & EPOLLOUT) != 0) {
-        send();
+        writable_ = true;
+        ask_for_turn();
     }
     if ((events & EPOLLIN) != 0) {
-        on_readable();
+        readable_ = true;
+        ask_for_turn();
     } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         lose("the connection broke");
     }
@@ -80,8 +84,10 @@ void NbdConnection::watch() {
     const bool may_receive = handshake_.state() != Handshake::State::securing || stream_.is_shaking_hands();
     const bool read = handshaking ? may_receive && handshake_.room() > 0 && text_.size() < most_text
                                   : phase_ == Phase::transmission && !blocked_;
-    if (read && stream_.has_pending()) {
-        read_soon();
+    // What TLS has decrypted already makes no event.
+    if (read && !readable_ && stream_.has_pending()) {
+        readable_ = true;
+        ask_for_turn();
     }
     const std::uint32_t wanted =
         (read ? EPOLLIN : 0u) | (want_write_ || stream_.wants_write() ? EPOLLOUT : 0u);
@@ -91,17 +97,16 @@ void NbdConnection::watch() {
     }
 }
 
-// What TLS has decrypted already makes no event.
-void NbdConnection::read_soon() {
-    if (!std::exchange(read_scheduled_, true)) {
-        context_.loop.at_round_end([this, alive = alive_] {
-            if (*alive) {
-                read_scheduled_ = false;
-                on_readable();
-                watch();
-            }
-        });
+std::size_t NbdConnection::take_turn(std::size_t most) {
+    const std::uint64_t before = moved_;
+    if (!want_write_ || std::exchange(writable_, false)) {
+        send(most);
     }
+    if (std::exchange(readable_, false)) {
+        receive(most);
+    }
+    watch();
+    return static_cast<std::size_t>(moved_ - before);
 }
 
 // After STARTTLS was answered.
@@ -116,10 +121,12 @@ void NbdConnection::shake_hands() {
     }
 }
 
-void NbdConnection::on_readable() {
-    for (int turn = 0; turn < reads_a_turn; ++turn) {
+// What is left in the socket makes an event again.
+void NbdConnection::receive(std::size_t most) {
+    const std::uint64_t end = moved_ + most;
+    while (moved_ < end) {
         const bool more = phase_ == Phase::handshake      ? receive_handshake()
-                          : phase_ == Phase::transmission ? receive_requests()
+                          : phase_ == Phase::transmission ? receive_requests(static_cast<std::size_t>(end - moved_))
                                                           : false;
         if (!more) {
             return;
@@ -223,6 +230,7 @@ void NbdConnection::on_export(Result<std::shared_ptr<View>> view) {
     }
     view_ = std::move(*view);
     end_callback_ = view_->on_end([this] { on_view_ended(); });
+    part_ = context_.budget.part_of(view_.get());
     const ExportDescription description = Exports::describe(view_->info());
     facts_.size = description.size;
     facts_.writable = (description.flags & read_only) == 0;
@@ -305,6 +313,7 @@ void NbdConnection::finish_if_idle() {
         context_.loop.cancel(std::exchange(*timer, 0));
     }
     context_.budget.forget(id_);
+    context_.turns.forget(*this);
     stream_.close();
     // The rest not from here: a caller further up may be the view or the barrier.
     context_.loop.at_round_end([this] {

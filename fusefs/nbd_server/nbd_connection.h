@@ -10,12 +10,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fusefs/engine/aligned_buffer.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/loop/event_loop.h"
+#include "fusefs/nbd_server/loop_turns.h"
 #include "fusefs/nbd_server/memory_budget.h"
 #include "fusefs/nbd_server/nbd_exports.h"
 #include "fusefs/nbd_server/nbd_handshake.h"
@@ -31,10 +33,11 @@ struct ConnectionContext {
     BufferPool& buffers;
     Exports& exports;
     MemoryBudget& budget;
+    LoopTurns& turns;
     const TlsContext* tls;  // null: there is none
 };
 
-class NbdConnection final : public BarrierMember {
+class NbdConnection final : public BarrierMember, private LoopTurns::Member {
 public:
     using Id = Exports::Connection;
 
@@ -57,11 +60,12 @@ private:
     };
 
     void on_event(std::uint32_t events);
-    void on_readable();
+    std::size_t take_turn(std::size_t most) override;
+    void ask_for_turn() { context_.turns.ask(*this, view_.get()); }
+    void receive(std::size_t most);
     void shake_hands();
-    void read_soon();
     bool receive_handshake();
-    bool receive_requests();
+    bool receive_requests(std::size_t most);
     void pump_handshake();
     void ask();
     void begin_transmission();
@@ -75,8 +79,9 @@ private:
     void completed(Work& work, int error);
     void answer(Work& work, WireError error);
     void schedule_send();
-    void send();
-    ssize_t send_lent(const Work& work);
+    void send(std::size_t most);
+    std::size_t gather(std::span<iovec> pieces, std::size_t most, bool& more);
+    ssize_t send_lent(const Work& work, std::size_t most);
     bool output_pending() const { return !text_.empty() || first_answer_ != nullptr; }
     void watch();
     void drain(const std::string& why);
@@ -97,6 +102,7 @@ private:
     std::string opened_name_;
     std::shared_ptr<View> view_;
     std::uint64_t end_callback_ = 0;
+    std::shared_ptr<MemoryBudget::Part> part_;  // the view's of the budget
     ExportFacts facts_;
     bool structured_replies_ = false;
 
@@ -120,9 +126,9 @@ private:
     Work* first_answer_ = nullptr;
     Work* last_answer_ = nullptr;
     std::size_t sent_ = 0;       // of the first answer
-    bool send_scheduled_ = false;
-    bool want_write_ = false;
-    bool read_scheduled_ = false;
+    bool want_write_ = false;    // the socket takes no more
+    bool writable_ = false;      // it does again
+    bool readable_ = false;      // there is something to be received in the next turn
     std::uint32_t watched_ = 0;
 
     std::uint64_t moved_ = 0;        // bytes, either way

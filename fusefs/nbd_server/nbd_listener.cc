@@ -50,7 +50,8 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
       tls_(std::move(tls)),
       exports_(catalogue),
       budget_(limits.memory),
-      context_{loop, buffers, exports_, budget_, tls_.context.get()} {}
+      turns_(loop),
+      context_{loop, buffers, exports_, budget_, turns_, tls_.context.get()} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 

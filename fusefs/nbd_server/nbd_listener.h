@@ -57,6 +57,7 @@ private:
     const Tls tls_;
     Exports exports_;
     MemoryBudget budget_;
+    LoopTurns turns_;
     ConnectionContext context_;
     std::vector<Socket> sockets_;
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;

@@ -12,13 +12,6 @@
 
 namespace drivebay::nbd {
 
-namespace {
-
-// RFC 8446, 5.1: the largest fragment of a record.
-constexpr std::size_t record_size = 16384;
-
-}  // namespace
-
 void NbdStream::begin_tls(const TlsContext& context) {
     begun_ = true;
     ERR_clear_error();

@@ -18,6 +18,9 @@ namespace drivebay::nbd {
 
 class NbdStream {
 public:
+    // RFC 8446, 5.1: the largest fragment of a record.
+    static constexpr std::size_t record_size = 16384;
+
     explicit NbdStream(UniqueFd socket) : socket_(std::move(socket)) {}
 
     int fd() const { return socket_.get(); }

@@ -41,19 +41,21 @@ WireError wire_error(int error) {
 
 }  // namespace
 
-bool NbdConnection::receive_requests() {
+bool NbdConnection::receive_requests(std::size_t most) {
     if (blocked_) {
         return false;
     }
     std::array<iovec, 2> into{};
     int count = 0;
     if (receiving_ != nullptr) {
-        into[0] = {receiving_->buffer.data() + received_, receiving_->io.length - received_};
+        into[0] = {receiving_->buffer.data() + received_, std::min(receiving_->io.length - received_, most)};
         ++count;
     }
-    // parse_requests() leaves less than a header behind, at the buffer's begin.
-    into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
-    ++count;
+    // Behind all of a payload only. parse_requests() leaves less than a header behind, at the buffer's begin.
+    if (receiving_ == nullptr || received_ + into[0].iov_len == receiving_->io.length) {
+        into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
+        ++count;
+    }
     std::size_t room = 0;
     for (const iovec& piece : into) {
         room += piece.iov_len;
@@ -113,10 +115,10 @@ bool NbdConnection::may_hold(std::size_t bytes) {
         return false;
     }
     if (held_ == 0 && bytes <= assured) {
-        context_.budget.take_anyway(bytes);
+        context_.budget.take_anyway(bytes, *part_);
         return true;
     }
-    return context_.budget.take(bytes, id_, [this] {
+    return context_.budget.take(bytes, *part_, id_, [this] {
         parse_requests();
         watch();
     });
@@ -251,22 +253,16 @@ void NbdConnection::answer(Work& work, WireError error) {
 }
 
 void NbdConnection::schedule_send() {
-    if (!send_scheduled_ && !want_write_) {
-        send_scheduled_ = true;
-        // It runs before the connection is destroyed: that, too, is done at a round's end, and was asked for later.
-        context_.loop.at_round_end([this] {
-            send_scheduled_ = false;
-            send();
-            watch();
-        });
+    if (!want_write_ && phase_ != Phase::finished) {
+        ask_for_turn();
     }
 }
 
 // The bytes of a lent file go from the page cache to the socket without a copy. Negative: as sendfile(2).
-ssize_t NbdConnection::send_lent(const Work& work) {
+ssize_t NbdConnection::send_lent(const Work& work, std::size_t most) {
     const std::size_t done = sent_ - work.reply.size;
-    const ssize_t put =
-        stream_.send_file(work.io.lent->get(), static_cast<off_t>(work.io.offset + done), work.reply_data - done);
+    const ssize_t put = stream_.send_file(work.io.lent->get(), static_cast<off_t>(work.io.offset + done),
+                                          std::min(work.reply_data - done, most));
     if (put == 0) {
         errno = EIO;  // the file has been cut
         return -1;
@@ -274,31 +270,51 @@ ssize_t NbdConnection::send_lent(const Work& work) {
     return put;
 }
 
-void NbdConnection::send() {
+// What is sent next, in so many pieces; none: a lent file's data, and then `more` is true. `more`: those follow.
+std::size_t NbdConnection::gather(std::span<iovec> pieces, std::size_t most, bool& more) {
+    std::size_t count = 0;
+    std::size_t size = 0;
+    const auto add = [&](auto* data, std::size_t length) {
+        length = std::min(length, most - size);
+        pieces[count++] = {const_cast<void*>(static_cast<const void*>(data)), length};
+        size += length;
+    };
+    if (!text_.empty()) {
+        add(text_.data(), text_.size());
+    }
+    std::size_t done = sent_;
+    more = false;
+    for (Work* work = first_answer_; work != nullptr && size < most && count + 2 <= pieces.size(); work = work->next) {
+        if (done < work->reply.size) {
+            add(work->reply.bytes.data() + done, work->reply.size - done);
+            done = work->reply.size;
+        }
+        more = work->io.lent != nullptr;
+        if (more) {
+            break;
+        }
+        if (work->reply_data > 0 && size < most) {
+            const std::size_t offset = done - work->reply.size;
+            add(work->buffer.data() + offset, work->reply_data - offset);
+        }
+        done = 0;
+    }
+    return count;
+}
+
+void NbdConnection::send(std::size_t most) {
+    const std::uint64_t end = moved_ + most;
     while (phase_ != Phase::lost && phase_ != Phase::finished && output_pending()) {
+        if (moved_ >= end) {
+            return ask_for_turn();
+        }
+        // Not less than a record, all the same: TLS wants to be asked again with no less than it could not take.
+        const auto left_of_turn = std::max(static_cast<std::size_t>(end - moved_), NbdStream::record_size);
         std::array<iovec, 64> pieces{};
-        std::size_t count = 0;
-        if (!text_.empty()) {
-            pieces[count++] = {text_.data(), text_.size()};
-        }
-        std::size_t done = sent_;
-        bool more = false;  // a lent file comes next
-        for (Work* work = first_answer_; work != nullptr && count + 2 <= pieces.size(); work = work->next) {
-            if (done < work->reply.size) {
-                pieces[count++] = {work->reply.bytes.data() + done, work->reply.size - done};
-                done = work->reply.size;
-            }
-            more = work->io.lent != nullptr;
-            if (more) {
-                break;
-            }
-            if (work->reply_data > 0) {
-                const std::size_t offset = done - work->reply.size;
-                pieces[count++] = {work->buffer.data() + offset, work->reply_data - offset};
-            }
-            done = 0;
-        }
-        const ssize_t put = count == 0 ? send_lent(*first_answer_) : stream_.send({pieces.data(), count}, more);
+        bool more = false;
+        const std::size_t count = gather(pieces, left_of_turn, more);
+        const ssize_t put =
+            count == 0 ? send_lent(*first_answer_, left_of_turn) : stream_.send({pieces.data(), count}, more);
         if (put < 0) {
             if (errno == EINTR) {
                 continue;
@@ -346,7 +362,7 @@ void NbdConnection::release(Work& work) {
     held_ -= held;
     --unanswered_;
     const bool own_limit = blocked_;
-    context_.budget.give_back(held);
+    context_.budget.give_back(held, *part_);
     if (own_limit && blocked_ && phase_ == Phase::transmission) {
         context_.budget.forget(id_);
         parse_requests();

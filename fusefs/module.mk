@@ -56,6 +56,7 @@ fusefs_TESTS := \
 	tests/unit/nbd_reply_test.cc \
 	tests/unit/nbd_request_test.cc \
 	tests/unit/nbd_server_test.cc \
+	tests/unit/nbd_turns_test.cc \
 	tests/unit/range_lock_test.cc
 
 fusefs_SOURCES += \

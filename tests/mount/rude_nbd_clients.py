@@ -3,8 +3,9 @@
     read-nothing    those that ask for 1,000 reads of 1 MiB and never take a reply
     stop            those that stop in the middle of a write's data, of a request's header, of the handshake
     flood           those that send requests as fast as they can, and hang up in the middle of one, over and over
+    devour          those that have thousands of reads of up to 32 MiB in the making, and take all the replies
 
-All kinds without one. READY-FILE comes when each is where it wants to be, or has hung up once.
+All kinds without one, but for devour, which wants a drive to itself or one that is only read. READY-FILE comes when each is where it wants to be, or has hung up once.
 """
 import random
 import socket
@@ -76,8 +77,27 @@ def flood(seed):
             first = False
 
 
-KINDS = {"read-nothing": [read_nothing] * 4, "stop": [stop_in_the_middle] * 4, "flood": [lambda seed=seed: flood(seed) for seed in range(2)]}
-crowd = [one for kind in kinds or KINDS for one in KINDS[kind]]
+def devour():
+    connection = Connection(address, export)
+    length = min(32 * MIB, connection.size)
+    orders = request(READ, 0, length) * 1000
+
+    def ask():
+        while True:
+            connection.socket.sendall(orders)
+
+    threading.Thread(target=ask, daemon=True).start()
+    taken = bytearray(MIB)
+    first = True
+    while connection.socket.recv_into(taken) > 0:
+        if first:
+            missing.release()
+            first = False
+
+
+KINDS = {"read-nothing": [read_nothing] * 4, "stop": [stop_in_the_middle] * 4, "flood": [lambda seed=seed: flood(seed) for seed in range(2)],
+         "devour": [devour] * 4}
+crowd = [one for kind in kinds or ("read-nothing", "stop", "flood") for one in KINDS[kind]]
 for one in crowd:
     threading.Thread(target=one, daemon=True).start()
 for one in crowd:

@@ -5,6 +5,7 @@ Each has its log in WORK/logs, which goes on over restarts. Everything is ended 
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ ARBITER = "/run/drivebay/arbiter.sock"
 NBD = "/run/drivebay/nbd.sock"
 MOUNT = "/srv/drivebay"
 MNT_DETACH = 2
+PR_SET_CHILD_SUBREAPER = 36
+libc = ctypes.CDLL(None, use_errno=True)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -52,13 +55,9 @@ def children(process):
         return []
 
 
-def runs(process):
-    """False for one that ended and that nobody has waited for, too."""
-    try:
-        with open(f"/proc/{process}/stat") as facts:
-            return facts.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def is_stopped(process):
+    with open(f"/proc/{process}/stat") as facts:
+        return facts.read().rpartition(")")[2].split()[0] in ("T", "Z")
 
 
 class Chassis:
@@ -69,6 +68,7 @@ class Chassis:
         self.running = {}
         self.drives = []
         self.counters = {}
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         shutil.rmtree(work, ignore_errors=True)
         for folder in ("logs", "etc", "images", "journals", "arbiter", "fusefs"):
             os.makedirs(f"{work}/{folder}")
@@ -95,11 +95,16 @@ class Chassis:
 
     def kill(self, name):
         process = self.running.pop(name)
+        # A stopped one starts no server that would not be in the list.
+        process.send_signal(signal.SIGSTOP)
+        wait_until(f"{name} stops", lambda: is_stopped(process.pid))
         servers = children(process.pid)
         process.kill()
         process.wait()
-        # The server of a drivebayfs ends with its keeper, a moment later.
-        wait_until(f"the server of {name} is gone", lambda: not any(map(runs, servers)))
+        # The server of a drivebayfs ends with its keeper, a moment later; and its last thread some time after its first,
+        # so that only who waits for it as a parent knows when its sockets are free.
+        for server in servers:
+            wait_until(f"the server of {name} is gone", lambda server=server: os.waitpid(server, os.WNOHANG)[0])
 
     def signal(self, name, number):
         for number_of_process in [*children(self.running[name].pid), self.running[name].pid]:
@@ -136,7 +141,7 @@ class Chassis:
 
     def start_management(self, wait=True):
         # What a killed one left behind answers nobody; nothing to unmount is no mistake.
-        ctypes.CDLL(None, use_errno=True).umount2(MOUNT.encode(), MNT_DETACH)
+        libc.umount2(MOUNT.encode(), MNT_DETACH)
         os.makedirs(MOUNT, exist_ok=True)
         self.start("management", [f"{self.build}/drivebayfs", "drivebay", MOUNT, "--foreground", "--log-level", "notice",
                                   "-o", f"config={self.work}/etc/fusefs.cfg"], "mm")
@@ -146,7 +151,9 @@ class Chassis:
 
     def alive(self, name):
         if self.running[name].poll() is not None:
-            raise Failed(f"{name} ended as it started, with status {self.running[name].returncode}: see its log")
+            with open(f"{self.work}/logs/{name}", errors="replace") as log:
+                last_words = "".join(log.readlines()[-1:]).strip()
+            raise Failed(f"{name} ended as it started, with status {self.running[name].returncode}: {last_words}")
         return True
 
     def ask(self, method, path, body=None, timeout=10):

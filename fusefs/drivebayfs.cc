@@ -39,7 +39,7 @@ public:
 
 private:
     Status start_management(const KeptLayout& kept);
-    Status start_blade();
+    Status start_blade(KeptLayout& kept);
     Status start_front(HandedOver given);
     void stop(const std::string& reason);
     void stop_behind_front();
@@ -115,7 +115,7 @@ Status Drivebayfs::start_management(const KeptLayout& kept) {
     return data_path_->start();
 }
 
-Status Drivebayfs::start_blade() {
+Status Drivebayfs::start_blade(KeptLayout& kept) {
     const Result<rpc::Endpoint> management = management_endpoint(settings_, mount_);
     if (!management) {
         return management.error();
@@ -125,7 +125,7 @@ Status Drivebayfs::start_blade() {
     settings.management = *management;
     settings.certificates = settings_.certificates;
     settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
-    blade_.emplace(loop_, std::move(settings));
+    blade_.emplace(loop_, kept, std::move(settings));
     return success();
 }
 
@@ -151,6 +151,9 @@ void Drivebayfs::stop(const std::string& reason) {
         return;
     }
     log::info("ending", {{"reason", reason}});
+    if (blade_) {
+        blade_->give_up_after(flush_limit);
+    }
     front_->stop([this] { stop_behind_front(); });
 }
 
@@ -160,7 +163,7 @@ void Drivebayfs::stop_behind_front() {
         reactor_.stop();
     };
     if (blade_) {
-        blade_->stop(flush_limit, end);
+        blade_->stop(end);
     } else {
         data_path_->stop(end);
     }
@@ -178,8 +181,8 @@ int Drivebayfs::run(HandedOver given) {
     if (Status folder = make_folder(std::filesystem::path(socket->path).parent_path()); !folder) {
         return refuse(folder);
     }
-    if (Status started = settings_.is_blade() ? start_blade() : start_management(given.session.memory.layout());
-        !started) {
+    KeptLayout& kept = given.session.memory.layout();
+    if (Status started = settings_.is_blade() ? start_blade(kept) : start_management(kept); !started) {
         return refuse(started);
     }
     DrainSource& source = settings_.is_blade() ? *blade_ : data_path_->drain_source();

@@ -62,6 +62,7 @@ fusefs_TESTS := \
 fusefs_SOURCES += \
 	fusefs/blade/blade_catalogue.cc \
 	fusefs/blade/blade_view.cc \
+	fusefs/blade/write_behind.cc \
 	fusefs/blade/management_exports.cc \
 	fusefs/fuse_front/fuse_attributes.cc \
 	fusefs/fuse_front/fuse_call.cc \
@@ -79,6 +80,7 @@ fusefs_SOURCES += \
 	fusefs/keeper/fuse_mount.cc \
 	fusefs/keeper/keeper.cc \
 	fusefs/keeper/kept_memory.cc \
+	fusefs/keeper/kept_epochs.cc \
 	fusefs/keeper/kept_requests.cc \
 	fusefs/keeper/kept_session.cc \
 	fusefs/nbd_client/nbd_connect.cc \
@@ -95,6 +97,7 @@ fusefs_TESTS += \
 	tests/unit/fuse_range_test.cc \
 	tests/unit/fuse_tree_test.cc \
 	tests/unit/kept_requests_test.cc \
+	tests/unit/write_behind_test.cc \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \
 	tests/unit/pause_limit_test.cc \

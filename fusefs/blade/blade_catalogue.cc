@@ -15,10 +15,11 @@ constexpr std::size_t remembered = 256;
 
 }  // namespace
 
-BladeCatalogue::BladeCatalogue(EventLoop& loop, BladeSettings settings)
+BladeCatalogue::BladeCatalogue(EventLoop& loop, KeptLayout& kept, BladeSettings settings)
     : loop_(loop),
       settings_(std::move(settings)),
-      exports_(loop, settings_.management, settings_.certificates, settings_.blade, settings_.ask_limit) {}
+      exports_(loop, settings_.management, settings_.certificates, settings_.blade, settings_.ask_limit),
+      epochs_(kept) {}
 
 BladeCatalogue::~BladeCatalogue() = default;
 
@@ -74,7 +75,7 @@ BladeCatalogue::Open& BladeCatalogue::entry(const Key& key) {
         settings.drive = key.first;
         settings.epoch = key.second;
         settings.pause_limit = settings_.pause_limit;
-        open.drive = std::make_shared<BladeDrive>(loop_, std::move(settings),
+        open.drive = std::make_shared<BladeDrive>(loop_, epochs_, std::move(settings),
                                                   [this, key](DrainAnswer answer) { closed(key, std::move(answer)); });
     }
     return open;
@@ -82,6 +83,9 @@ BladeCatalogue::Open& BladeCatalogue::entry(const Key& key) {
 
 void BladeCatalogue::open_epoch(const Key& key, Mode mode,
                                 std::function<void(Result<std::shared_ptr<View>>)> callback) {
+    if (giving_up_) {
+        return callback(Error{ESHUTDOWN, "this drivebayfs is ending"});
+    }
     Open& open = entry(key);
     if (open.drive->closing()) {
         open.after.push_back([this, key, mode, callback = std::move(callback)] { open_epoch(key, mode, callback); });
@@ -135,6 +139,11 @@ void BladeCatalogue::drain(const std::string& drive, const std::string& blade, E
     if (past != past_.end()) {
         return callback(past->second);
     }
+    if (const KeptEpoch* const record = epochs_.find(drive, epoch); record != nullptr && record->state != KeptEpoch::open) {
+        return callback(record->state == KeptEpoch::lost
+                            ? DrainAnswer{protocol::Outcome::lost, fmt::format("writes of epoch {} of {} were lost", epoch, drive)}
+                            : DrainAnswer{protocol::Outcome::drained, ""});
+    }
     Open& open = entry(key);
     open.drains.push_back(std::move(callback));
     open.drive->settle();
@@ -149,12 +158,16 @@ ServiceStatus BladeCatalogue::status() {
     return status;
 }
 
-void BladeCatalogue::stop(Duration limit, std::function<void()> stopped) {
+void BladeCatalogue::stop(std::function<void()> stopped) {
     if (open_.empty()) {
         return stopped();
     }
     stopped_ = std::move(stopped);
+}
+
+void BladeCatalogue::give_up_after(Duration limit) {
     loop_.call_after(limit, [this] {
+        giving_up_ = true;
         const std::map<Key, Open> left = open_;  // giving up may close, and take out of the map, at once
         for (const auto& [key, open] : left) {
             log::warning("not flushed before the end", {{"drive", key.first}, {"epoch", key.second}});

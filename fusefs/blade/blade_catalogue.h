@@ -29,7 +29,8 @@ struct BladeSettings {
 
 class BladeCatalogue final : public Catalogue, public DrainSource {
 public:
-    BladeCatalogue(EventLoop& loop, BladeSettings settings);
+    // `kept` outlives every view.
+    BladeCatalogue(EventLoop& loop, KeptLayout& kept, BladeSettings settings);
     // After stop() has called back, and every view is gone.
     ~BladeCatalogue() override;
 
@@ -43,13 +44,17 @@ public:
     std::shared_ptr<void> hold(const std::string& blade, const DriveReference& name) override;
 
     // An epoch that this process has not seen is settled: one connection as the next instance makes the server complete
-    // what an earlier process of this blade left there, then a FLUSH is answered. Unknown if the epoch is over.
+    // what an earlier process of this blade left there, then a FLUSH is answered. Unknown if the epoch is over, or nothing
+    // is known here of an epoch with write access.
     void drain(const std::string& drive, const std::string& blade, Epoch epoch,
                std::function<void(DrainAnswer)> callback) override;
     ServiceStatus status() override;
 
-    // Flushes and closes what no view holds any more, then calls back; after `limit` without the flush.
-    void stop(Duration limit, std::function<void()> stopped);
+    // After `limit` what was answered early and could not be sent is given up, and nothing is flushed any more: for a program
+    // that ends. Nothing is opened from then on.
+    void give_up_after(Duration limit);
+    // Flushes and closes what no view holds any more, then calls back.
+    void stop(std::function<void()> stopped);
 
 private:
     using Key = std::pair<std::string, Epoch>;
@@ -68,6 +73,8 @@ private:
     EventLoop& loop_;
     const BladeSettings settings_;
     ManagementExports exports_;
+    KeptEpochs epochs_;
+    bool giving_up_ = false;
     std::map<Key, Open> open_;
     // Open files whose view is still to come, and who waits for them.
     struct Held {

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstring>
 #include <utility>
+
+#include "lib/base/log.h"
 
 namespace drivebay {
 
@@ -46,7 +49,7 @@ public:
             ++counters.writes;
             counters.written_bytes += request.length;
         }
-        drive_->drive_->submit(request);
+        drive_->submit(request);
     }
 
     bool ended() const override { return drive_->drive_->state() == NbdDrive::State::ended; }
@@ -62,8 +65,14 @@ private:
     const std::shared_ptr<BladeDrive> drive_;
 };
 
-BladeDrive::BladeDrive(EventLoop& loop, Settings settings, std::function<void(DrainAnswer)> closed)
-    : loop_(loop), settings_(std::move(settings)), closed_(std::move(closed)) {
+BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, std::function<void(DrainAnswer)> closed)
+    : loop_(loop),
+      epochs_(epochs),
+      settings_(std::move(settings)),
+      closed_(std::move(closed)),
+      kept_(epochs.find(settings_.drive, settings_.epoch)),
+      was_opened_(kept_ != nullptr),
+      write_error_(kept_ != nullptr ? kept_->write_error.load() : 0) {
     counters_.drive = settings_.drive;
     counters_.blade = settings_.blade;
 }
@@ -90,7 +99,64 @@ void BladeDrive::settle() {
 
 void BladeDrive::give_up() {
     giving_up_ = true;
+    if (drive_ && write_behind_.held() > 0) {
+        drive_->fail(fmt::format("drivebayfs ended before what was written to {} was sent", settings_.drive));
+    }
     try_close();
+}
+
+void BladeDrive::submit(IoRequest& request) {
+    if (request.answered_early) {
+        write_behind_.take_anyway(request.length, BootClock::now());
+        follow(request);
+    } else if (request.answer_early != nullptr && !request.fua && answers_early_ &&
+               drive_->state() == NbdDrive::State::online && write_behind_.take(request.length, BootClock::now())) {
+        request.answered_early = true;
+        request.answer_early(request);
+        follow(request);
+    } else if (changes_drive(request.operation) || request.operation == IoOperation::flush) {
+        follow(request);
+    }
+    drive_->submit(request);
+}
+
+void BladeDrive::follow(IoRequest& request) {
+    request.asker_done = request.done;
+    request.asker_context = request.context;
+    request.context = this;
+    request.done = [](IoRequest& finished, int error) {
+        error = static_cast<BladeDrive*>(finished.context)->outcome_of(finished, error);
+        finished.context = finished.asker_context;
+        finished.asker_done(finished, error);
+    };
+}
+
+int BladeDrive::outcome_of(const IoRequest& request, int error) {
+    if (request.answered_early) {
+        write_behind_.done(request.length, BootClock::now());
+        if (error != 0 && !is_over()) {
+            log::error("an answered write failed", {{"drive", settings_.drive}, {"epoch", settings_.epoch}, {"error", error}});
+            answers_early_ = false;
+            note_write_error(error);
+        }
+        return error;
+    }
+    if (error == 0 && write_error_ != 0) {
+        error = write_error_;
+        note_write_error(0);
+    }
+    return error;
+}
+
+void BladeDrive::note_write_error(int error) {
+    write_error_ = error;
+    if (kept_ != nullptr) {
+        kept_->write_error.store(error);
+    }
+}
+
+bool BladeDrive::is_over() const {
+    return drive_->state() == NbdDrive::State::ended || drive_->state() == NbdDrive::State::failed;
 }
 
 void BladeDrive::connect() {
@@ -101,6 +167,12 @@ void BladeDrive::connect() {
     settings.uri = settings_.uri;
     settings.reconnect = Reconnect::barrier;
     settings.pause_limit = settings_.pause_limit;
+    settings.unflushed_with = kept_ != nullptr ? KeptEpochs::unflushed_with(*kept_) : "";
+    settings.note_unflushed = [weak = weak_from_this()](const std::string& boot_id) {
+        if (const auto self = weak.lock(); self && self->kept_ != nullptr) {
+            KeptEpochs::note_unflushed(*self->kept_, boot_id);
+        }
+    };
     NbdDrive::open(loop_, settings, [self = shared_from_this()](Result<std::unique_ptr<NbdDrive>> drive) {
         self->connecting_ = false;
         if (drive) {
@@ -127,9 +199,18 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
         for (const Waiting& waiting : std::exchange(waiting_, {})) {
             waiting.opened(told);
         }
-        return std::exchange(closed_, {})({protocol::Outcome::unknown, error.message, was_opened_});
+        const bool lost = error.code == ENOENT && kept_ != nullptr && !KeptEpochs::unflushed_with(*kept_).empty();
+        return over(lost ? DrainAnswer{protocol::Outcome::lost, unflushed_sentence()}
+                         : DrainAnswer{protocol::Outcome::unknown, error.message});
     }
     drive_ = std::move(*drive);
+    if (info_.admission.mode == Mode::write) {
+        kept_ = epochs_.of(settings_.drive, settings_.epoch);
+        if (kept_ == nullptr) {
+            log::warning("more drives are open than a restarted drivebayfs can know about",
+                         {{"drive", settings_.drive}, {"kept", KeptLayout::epochs}});
+        }
+    }
     serve_waiting();
 }
 
@@ -160,13 +241,20 @@ void BladeDrive::view_closed() {
     loop_.post([self = shared_from_this()] { self->try_close(); });
 }
 
+std::string BladeDrive::unflushed_sentence() const {
+    return fmt::format("epoch {} of {} ended before what was written was flushed", settings_.epoch, settings_.drive);
+}
+
 DrainAnswer BladeDrive::verdict() const {
     if (drive_->state() == NbdDrive::State::failed) {
         return {protocol::Outcome::lost, drive_->failure()};
     }
     if (drive_->unflushed()) {
-        return {protocol::Outcome::lost, fmt::format("epoch {} of {} ended before what was written was flushed",
-                                                     settings_.epoch, settings_.drive)};
+        return {protocol::Outcome::lost, unflushed_sentence()};
+    }
+    if (write_error_ != 0) {
+        return {protocol::Outcome::lost,
+                fmt::format("a write to {} failed after it was answered: {}", settings_.drive, std::strerror(write_error_))};
     }
     if (drive_->state() == NbdDrive::State::ended && drive_->refused_writes() > 0) {
         return {protocol::Outcome::lost, fmt::format("{} writes to {} were refused because epoch {} had ended",
@@ -182,9 +270,8 @@ void BladeDrive::try_close() {
         return;
     }
     const NbdDrive::State state = drive_->state();
-    const bool over = state == NbdDrive::State::ended || state == NbdDrive::State::failed;
     const bool writable = info_.admission.mode == Mode::write;
-    if (over || giving_up_ || !writable || (!drive_->unflushed() && !settling_)) {
+    if (is_over() || giving_up_ || !writable || (!drive_->unflushed() && !settling_)) {
         return close(verdict());
     }
     if (state == NbdDrive::State::offline) {
@@ -207,13 +294,25 @@ void BladeDrive::flushed(int error) {
 
 void BladeDrive::close(DrainAnswer answer) {
     closing_ = true;
-    answer.opened = was_opened_;
     drive_->close([self = shared_from_this(), answer = std::move(answer)] {
         self->loop_.post([self, answer] {
             self->drive_.reset();
-            std::exchange(self->closed_, {})(answer);
+            self->over(answer);
         });
     });
+}
+
+void BladeDrive::over(DrainAnswer answer) {
+    answer.opened = was_opened_;
+    if (!was_opened_ && answer.outcome == protocol::Outcome::drained && info_.admission.mode == Mode::write) {
+        // One whose keeper died, too, is gone with what it had answered and not sent.
+        answer = {protocol::Outcome::unknown,
+                  fmt::format("{} was not open here: what an earlier drivebayfs had not sent is lost", settings_.drive), false};
+    }
+    if (kept_ != nullptr && answer.outcome != protocol::Outcome::unknown) {
+        KeptEpochs::note_over(*kept_, answer.outcome == protocol::Outcome::lost);
+    }
+    std::exchange(closed_, {})(std::move(answer));
 }
 
 ViewStatus BladeDrive::status() const {

@@ -1,5 +1,6 @@
 // One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH
-// after the last close, and what became of it. Loop thread only.
+// after the last close, and what became of it. Writes are answered early (WriteBehind) while it is connected. If one of
+// them fails, the next write or flush that is answered tells so, as with a disk's own write cache. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "fusefs/control/drain_service.h"
+#include "fusefs/blade/write_behind.h"
 #include "fusefs/engine/view.h"
+#include "fusefs/keeper/kept_epochs.h"
 #include "fusefs/loop/event_loop.h"
 #include "fusefs/nbd_client/nbd_drive.h"
 #include "fusefs/nbd_client/nbd_negotiation.h"
@@ -31,7 +34,7 @@ public:
     using Opened = std::function<void(Result<std::shared_ptr<View>>)>;
 
     // `closed` runs once, when the connection is gone for good; the answer says how it ended.
-    BladeDrive(EventLoop& loop, Settings settings, std::function<void(DrainAnswer)> closed);
+    BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, std::function<void(DrainAnswer)> closed);
     ~BladeDrive();
 
     // A view on it, connecting first if need be. ENOENT: the epoch is over. EHOSTUNREACH. EROFS: not writable.
@@ -39,7 +42,7 @@ public:
     // Connects if it is not, so that what an earlier process of this blade left is complete on the server (the server's
     // barrier), then flushes and closes. Answered by `closed`.
     void settle();
-    // Closes as soon as the last view is gone, flushed or not: the program ends.
+    // Closes as soon as the last view is gone, flushed or not: the program ends. What was answered early is lost.
     void give_up();
 
     // True once no more views can be had: the next open is another BladeDrive's.
@@ -48,6 +51,11 @@ public:
 
 private:
     friend class BladeView;
+    void submit(IoRequest& request);
+    void follow(IoRequest& request);
+    int outcome_of(const IoRequest& request, int error);
+    void note_write_error(int error);
+    bool is_over() const;
     void connect();
     void on_connected(Result<std::unique_ptr<NbdDrive>> drive);
     void serve_waiting();
@@ -56,7 +64,9 @@ private:
     void try_close();
     void flushed(int error);
     void close(DrainAnswer answer);
+    void over(DrainAnswer answer);
     DrainAnswer verdict() const;
+    std::string unflushed_sentence() const;
 
     struct Waiting {
         Mode mode;
@@ -64,14 +74,19 @@ private:
     };
 
     EventLoop& loop_;
+    KeptEpochs& epochs_;
     const Settings settings_;
     std::function<void(DrainAnswer)> closed_;
+    KeptEpoch* kept_ = nullptr;  // of an epoch with write access
     std::unique_ptr<NbdDrive> drive_;
     ViewInfo info_;
     std::vector<Waiting> waiting_;
     std::uint64_t views_ = 0;
     bool was_opened_ = false;
     protocol::Counters counters_;
+    WriteBehind write_behind_;
+    bool answers_early_ = true;  // until such a write fails: then each one gets its own answer
+    int write_error_ = 0;        // as KeptEpoch's
     std::map<std::uint64_t, std::function<void()>> on_end_;
     std::uint64_t last_end_ = 0;
     IoRequest flush_;

@@ -13,11 +13,12 @@ namespace {
 
 // Longer than an arbiter takes to start.
 constexpr Duration patience = std::chrono::seconds(2);
+constexpr Duration pause_between_questions = std::chrono::milliseconds(25);
 
 }  // namespace
 
 ArbiterLink::ArbiterLink(rpc::Reactor& reactor, const rpc::Endpoint& arbiter, Callbacks callbacks)
-    : callbacks_(std::move(callbacks)), arbiter_(rpc::to_string(arbiter)), patience_(reactor) {
+    : callbacks_(std::move(callbacks)), arbiter_(rpc::to_string(arbiter)), patience_(reactor), pause_(reactor), settled_at_(BootClock::now() + patience) {
     rpc::Link::Callbacks link;
     link.on_open = [this] { opened(); };
     link.on_message = [this](const nlohmann::json& json) { received(json); };
@@ -44,8 +45,8 @@ void ArbiterLink::closed(const std::string& reason) {
         last_reason_ = reason;
         log::notice("no arbiter; what is admitted goes on", {{"at", arbiter_}, {"reason", reason}});
     }
-    for (const auto& [id, callback] : std::exchange(asked_, {})) {
-        callback(Error{EHOSTUNREACH, "the arbiter went away before it answered"});
+    for (const auto& [id, question] : std::exchange(asked_, {})) {
+        question.callback(Error{EHOSTUNREACH, "the arbiter went away before it answered"});
     }
 }
 
@@ -63,8 +64,17 @@ void ArbiterLink::received(const nlohmann::json& json) {
     } else if (const auto* probe = std::get_if<protocol::Probe>(&*message)) {
         callbacks_.probe(*probe);
     } else if (const auto* answer = std::get_if<protocol::LocalAnswer>(&*message)) {
-        if (const auto asked = asked_.extract(answer->id)) {
-            asked.mapped()(answer->granted ? Result<Epoch>(answer->epoch) : Result<Epoch>(Error{EBUSY, answer->error}));
+        auto asked = asked_.extract(answer->id);
+        if (!asked) {
+            return;
+        }
+        if (answer->granted) {
+            asked.mapped().callback(answer->epoch);
+        } else if (BootClock::now() < settled_at_) {
+            refused_.push_back(std::move(asked.mapped()));
+            pause_.set(pause_between_questions, [this] { ask_again(); });
+        } else {
+            asked.mapped().callback(Error{EBUSY, answer->error});
         }
     } else {
         link_->reconnect("that message does not belong on the data path's link");
@@ -83,8 +93,15 @@ void ArbiterLink::acquire_local(const std::string& drive, Mode mode, std::functi
 }
 
 void ArbiterLink::ask(Ask question) {
-    asked_.emplace(question.question.id, std::move(question.callback));
     send(question.question);
+    const std::uint64_t id = question.question.id;
+    asked_.emplace(id, std::move(question));
+}
+
+void ArbiterLink::ask_again() {
+    for (Ask& question : std::exchange(refused_, {})) {
+        acquire_local(question.question.drive, question.question.mode, std::move(question.callback));
+    }
 }
 
 void ArbiterLink::give_up_waiting() {

@@ -34,7 +34,8 @@ public:
     // Dropped while the link is not open: state is sent whole again after hello.
     void send(const protocol::Message& message);
     // The epoch; EBUSY with the arbiter's sentence; EHOSTUNREACH if there is no arbiter, or it went before it answered. One
-    // that is just being reached, or restarted, is waited for.
+    // that is just being reached, or restarted, is waited for; so is, just after the start of this program, a lease that its
+    // predecessor had and that the arbiter has not taken back yet.
     void acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback);
 
 private:
@@ -45,15 +46,19 @@ private:
 
     void opened();
     void ask(Ask question);
+    void ask_again();
     void give_up_waiting();
     void received(const nlohmann::json& json);
     void closed(const std::string& reason);
 
     Callbacks callbacks_;
     const std::string arbiter_;
-    std::map<std::uint64_t, std::function<void(Result<Epoch>)>> asked_;
+    std::map<std::uint64_t, Ask> asked_;
     std::vector<Ask> waiting_;  // for the link
+    std::vector<Ask> refused_;  // to be asked again
     rpc::Timer patience_;
+    rpc::Timer pause_;
+    const Instant settled_at_;
     std::uint64_t last_id_ = 0;
     std::string last_reason_;
     std::unique_ptr<rpc::Link> link_;

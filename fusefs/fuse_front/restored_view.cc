@@ -1,5 +1,6 @@
 #include "fusefs/fuse_front/restored_view.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -69,6 +70,11 @@ void RestoredView::opened(Result<std::shared_ptr<View>> view) {
 
 void RestoredView::end() {
     ended_ = true;
+    const auto lost = std::ranges::count_if(waiting_, [](const IoRequest* one) { return one->answered_early; });
+    if (lost > 0) {
+        log::error("answered writes are lost: their epoch ended before they were sent",
+                   {{"drive", wish_.name.drive}, {"epoch", wish_.name.epoch}, {"writes", lost}});
+    }
     hold_.reset();
     refuse_waiting(ESHUTDOWN);
     call_ends();

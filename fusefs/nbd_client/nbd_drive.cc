@@ -47,6 +47,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     std::uint64_t answered_writes = 0;  // without FUA
     std::uint64_t covered_writes = 0;   // of these, those before an answered FLUSH was sent
     std::uint64_t refused_writes = 0;
+    std::string unflushed_with = settings.unflushed_with;  // as it was noted
 
     std::unique_ptr<WorkerPool> connecting;  // while an attempt to connect is under way
     std::shared_ptr<std::atomic<bool>> cancelled;
@@ -97,6 +98,15 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
 
     bool unflushed() const { return covered_writes < answered_writes || queue.writes() > 0; }
 
+    void note(const std::string& boot_id) {
+        if (unflushed_with != boot_id) {
+            unflushed_with = boot_id;
+            if (settings.note_unflushed) {
+                settings.note_unflushed(boot_id);
+            }
+        }
+    }
+
     // ---- requests
 
     // What a request gets without being asked for; 0: it may go on.
@@ -105,8 +115,12 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         switch (state) {
             case State::ended: return ESHUTDOWN;
             case State::closed:
-            case State::failed:
-            case State::offline: return EIO;
+            case State::failed: return EIO;
+            case State::offline:
+                if (!request.answered_early) {
+                    return EIO;
+                }
+                break;
             case State::online:
             case State::paused: break;
         }
@@ -128,9 +142,14 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (request.operation != IoOperation::flush && request.length == 0) {
             return finish_later(request, 0);
         }
-        pause.waiting(BootClock::now());
+        if (changes_drive(request.operation)) {
+            note(description.boot_id);
+        }
         queue.add(request, description);
-        arm_pause_timer();
+        if (state != State::offline) {
+            pause.waiting(BootClock::now());
+            arm_pause_timer();
+        }
         pump();
     }
 
@@ -163,6 +182,9 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         queue.remove(entry);
         if (queue.empty()) {
             pause.heard(BootClock::now(), false);
+        }
+        if (!unflushed_with.empty() && error == 0 && !unflushed()) {
+            note("");
         }
         finish_later(request, error);
     }
@@ -296,10 +318,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         }
         if (settings.reconnect == Reconnect::barrier && found.boot_id != description.boot_id &&
             covered_writes < answered_writes) {
-            return fail(
-                fmt::format("{}: the management module was restarted before {} answered writes were flushed: they "
-                            "may be lost",
-                            settings.uri, answered_writes - covered_writes));
+            return fail_as_restarted();
         }
         log::notice("connected again", {{"drive", settings.uri}, {"repeated", queue.size()}});
         go_online(std::move(*outcome));
@@ -310,7 +329,19 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         last_trouble.clear();
         set_state(State::online);
         wire = std::make_unique<NbdWire>(loop, std::move(connected.handle), [this] { on_activity(); });
+        if (queue.writes() > 0) {
+            note(description.boot_id);
+        }
+        if (!queue.empty()) {
+            pause.waiting(BootClock::now());
+            arm_pause_timer();
+        }
         pump();
+    }
+
+    void fail_as_restarted() {
+        fail(fmt::format("{}: the management module was restarted before what was written was flushed: it may be lost",
+                         settings.uri));
     }
 
     void on_opened(Result<NbdConnected> outcome) {
@@ -331,7 +362,13 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             state = State::closed;
             return tell_opened(fit.error());
         }
+        const bool restarted = !unflushed_with.empty() && unflushed_with != outcome->description.boot_id;
+        // What an earlier process left counts as one write.
+        answered_writes = unflushed_with.empty() ? 0 : 1;
         go_online(std::move(*outcome));
+        if (restarted) {
+            fail_as_restarted();
+        }
         tell_opened(std::unique_ptr<NbdDrive>(new NbdDrive(shared_from_this())));
     }
 
@@ -391,11 +428,17 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             (queue.writes_in_flight() || covered_writes < answered_writes)) {
             return connection_lost();
         }
-        log::error("past the pause limit", {{"drive", settings.uri}, {"failed", queue.size()}});
         wire.reset();
         queue.connection_lost();
         set_state(State::offline);
-        fail_all(EIO);
+        const std::size_t unanswered = queue.size();
+        while (UnansweredRequests::Entry* const entry = queue.first_awaited()) {
+            refused_writes += entry->is_write ? 1 : 0;
+            complete(*entry, EIO);
+        }
+        log::error("past the pause limit",
+                   {{"drive", settings.uri}, {"failed", unanswered - queue.size()}, {"kept", queue.size()}});
+        pause.heard(BootClock::now(), false);
         retry_delay = first_retry;
         if (retry_timer == 0) {
             start_connecting();
@@ -445,6 +488,11 @@ DriveGeometry NbdDrive::geometry() const {
 
 void NbdDrive::submit(IoRequest& request) {
     impl_->submit(request);
+}
+void NbdDrive::fail(std::string sentence) {
+    if (impl_->state != State::ended && impl_->state != State::failed && impl_->state != State::closed) {
+        impl_->fail(std::move(sentence));
+    }
 }
 void NbdDrive::close(std::function<void()> closed) {
     impl_->close(std::move(closed));

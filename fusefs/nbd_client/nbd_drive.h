@@ -17,7 +17,8 @@
 //                       their connection and survive it.
 //
 // A pause (PauseLimit) longer than pause_limit fails what is pending with EIO and makes the drive offline: new requests
-// fail at once until a reconnect has succeeded. Reconnecting is tried for ever, after 25 ms, rising to 1 s.
+// fail at once until a reconnect has succeeded. Writes that were answered early do not fail then: they stay, and are the
+// first to be sent. Reconnecting is tried for ever, after 25 ms, rising to 1 s.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +47,10 @@ struct NbdDriveSettings {
     bool trust_reconnect = false;
     Duration open_limit = std::chrono::seconds(5);
     Duration pause_limit = std::chrono::seconds(8);
+    // barrier: the boot id of the server that an earlier process left writes with that no FLUSH covers; empty: with none.
+    std::string unflushed_with;
+    // Called with the boot id before the first write that no FLUSH covers is sent there, with "" when all are covered.
+    std::function<void(const std::string& boot_id)> note_unflushed;
 };
 
 class NbdDrive final : public Drive {
@@ -70,6 +75,8 @@ public:
 
     DriveGeometry geometry() const override;
     void submit(IoRequest& request) override;
+    // What is pending fails, and all that comes: State::failed, with this sentence.
+    void fail(std::string sentence);
     // Fails what is pending (EIO), then disconnects. Flush before.
     void close(std::function<void()> closed) override;
     std::string failure() const override;

@@ -19,13 +19,17 @@ UnansweredRequests::Entry& UnansweredRequests::add(IoRequest& request, const Nbd
     return entry;
 }
 
-// Behind every earlier write that overlaps, sent or not: overtaking one that waits would change the order.
-bool UnansweredRequests::must_wait(const Entry& write) const {
+// Behind earlier writes, sent or not: overtaking one that waits would change the order.
+bool UnansweredRequests::must_wait(const Entry& entry) const {
+    const bool is_flush = entry.request().operation == IoOperation::flush;
     for (const Entry& earlier : entries_) {
-        if (&earlier == &write) {
+        if (&earlier == &entry) {
             return false;
         }
-        if (earlier.is_write && earlier.begin < write.end && write.begin < earlier.end) {
+        if (!earlier.is_write || !(entry.is_write || earlier.request().answered_early)) {
+            continue;
+        }
+        if (is_flush || (earlier.begin < entry.end && entry.begin < earlier.end)) {
             return !planted(PlantedBug::overlapping_writes_in_flight);
         }
     }
@@ -37,7 +41,7 @@ UnansweredRequests::Entry* UnansweredRequests::next_to_send() {
         return nullptr;
     }
     for (Entry& entry : entries_) {
-        if (!entry.in_flight && !(entry.is_write && must_wait(entry))) {
+        if (!entry.in_flight && !must_wait(entry)) {
             entry.in_flight = true;
             ++in_flight_;
             return &entry;
@@ -57,6 +61,11 @@ void UnansweredRequests::connection_lost() {
         entry.pieces.restart();
     }
     in_flight_ = 0;
+}
+
+UnansweredRequests::Entry* UnansweredRequests::first_awaited() {
+    const auto found = std::ranges::find_if(entries_, [](const Entry& e) { return !e.request().answered_early; });
+    return found == entries_.end() ? nullptr : &*found;
 }
 
 bool UnansweredRequests::writes_in_flight() const {

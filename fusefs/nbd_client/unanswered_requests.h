@@ -1,6 +1,8 @@
 // Every request of one drive that was not answered yet, in the order it came: what is sent again after a reconnect.
 // Writes (zeroes and trims too) that overlap are never in flight together, so that repeating one can never undo
-// another. No input, output or clock in here beyond the pieces' arithmetic.
+// another. A write that its asker takes for done (IoRequest::answered_early) is waited for by whatever comes after it and
+// would see that it is not: everything else in its range, and a flush. No input, output or clock in here beyond the
+// pieces' arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -15,10 +17,11 @@ class UnansweredRequests {
 public:
     struct Entry {
         Entry(IoRequest& request, const NbdExport& server);
+        IoRequest& request() const { return pieces.request(); }
         NbdPieces pieces;
         bool in_flight = false;
         bool is_write = false;    // write, write_zeroes, trim
-        std::uint64_t begin = 0;  // of what a write may touch, whole blocks
+        std::uint64_t begin = 0;  // of what it may touch, whole blocks
         std::uint64_t end = 0;
         bool flushing = false;           // the drive's own: the piece out now is a flush,
         std::uint64_t flush_covers = 0;  // and how many answered writes it covers
@@ -44,9 +47,11 @@ public:
     bool writes_in_flight() const;
     std::size_t writes() const;
     Entry* first() { return entries_.empty() ? nullptr : &entries_.front(); }
+    // The first whose asker still waits for it.
+    Entry* first_awaited();
 
 private:
-    bool must_wait(const Entry& write) const;
+    bool must_wait(const Entry& entry) const;
 
     const std::size_t in_flight_limit_;
     std::size_t in_flight_ = 0;

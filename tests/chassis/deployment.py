@@ -69,6 +69,10 @@ class Deployment:
         """kill -9, as a crash would end it. What is left of its mount stays."""
         machine.run("kill -9 $(pidof drivebayfs)")
 
+    def kill_server(self, machine):
+        """kill -9 of the server that the keeper of its mount starts again; between two there is none."""
+        machine.run("pkill -9 -P $(pgrep -o -x drivebayfs) drivebayfs", check=False)
+
     def _start(self, machine, program):
         self.daemons[machine.name, program] = machine.start(program, [program, "--foreground"])
 

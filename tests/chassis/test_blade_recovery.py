@@ -1,4 +1,7 @@
-"""A blade's own daemons die under a drive that its host uses: what the host sees, and how it recovers."""
+"""Daemons die under a drive that a blade's host uses: what the host sees, and how it recovers. KILLS=N, SEED=N: see below."""
+import os
+import random
+
 from deployment import Deployment, sha256
 from machine import wait_until
 from testing import limit
@@ -37,6 +40,61 @@ def test_gadgetd_killed_during_io_is_not_noticed_by_the_host(c):
     assert "reset" not in log and "disconnect" not in log and "error" not in log, log
     blade.run("sync")
     assert sha256(blade, device["path"]) == sha256(c["mm"], "/data/scratch.img")
+
+
+def verifying(blade, device, *options):
+    """fio, writing and verifying round after round until it is told to end."""
+    return blade.popen(" ".join((
+        f"cd /run && fio --name=verify --filename={device['path']} --direct=1 --ioengine=libaio --rw=randwrite --bs=16k",
+        "--verify=crc32c --verify_fatal=1 --verify_backlog=64 --verify_state_save=0 --randrepeat=0 --time_based",
+        "--runtime=3600 --output-format=terse", *options)))
+
+
+def verified(blade, fio, what):
+    """KiB that it has verified, once it has ended without an error."""
+    assert not fio.done, f"{what} saw an error: {bytes(fio.out)} {bytes(fio.err)}"
+    blade.run("pkill -INT -o -x fio", check=False)
+    assert blade.channel.wait(lambda: fio.done, 60), f"{what} does not end"
+    # Fields 5 and 6: errors, KiB read (fio's HOWTO, "Terse output").
+    fields = next(line for line in bytes(fio.out).decode().splitlines() if line.startswith("3;")).split(";")
+    assert fields[4] == "0" and int(fields[5]) > 0, fields
+    return int(fields[5])
+
+
+@limit(int(os.environ.get("KILLS", "32")) * 6 + 60)
+def test_d1_a_host_that_writes_and_verifies_notices_no_kill_of_any_daemon(c):
+    blade, device = c["blade01"], presented(c)
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    chance = random.Random(seed)
+    blade.run("dmesg -C")
+    kills = {"gadgetd": 0, "the blade's drivebayfs": 0, "the management module's drivebayfs": 0, "the arbiter": 0}
+    verified_kib = 0
+    # The second half asks for a flush after every few writes: nothing is then allowed to be on its way.
+    for options in (["--iodepth=8"], ["--iodepth=1", "--fsync=4"]):
+        fio = verifying(blade, device, *options)
+        for _ in range(int(os.environ.get("KILLS", "32")) // 2):
+            before = c["mm"].run("stat -c %.Y /data/scratch.img").out
+            name = chance.choice(list(kills))
+            kills[name] += 1
+            if name == "gadgetd":
+                d.daemon(blade, "drivebay-gadgetd").kill()
+                d.start_gadgetd(blade)
+            elif name == "the arbiter":
+                d.daemon(c["mm"], "drivebay-arbiterd").kill()
+                d.start_arbiter()
+            else:
+                d.kill_server(blade if "blade" in name else c["mm"])
+            # The next kill hits a host at work.
+            wait_until(lambda: fio.done or c["mm"].run("stat -c %.Y /data/scratch.img").out != before, 20,
+                       f"the host writes on after a kill of {name}")
+            assert not fio.done, f"seed {seed}, after a kill of {name}: {bytes(fio.out)} {bytes(fio.err)}"
+        verified_kib += verified(blade, fio, f"seed {seed}: the host")
+    log = blade.run("dmesg").out
+    assert not any(word in log for word in ("reset", "disconnect", "error")), f"seed {seed}: {log}"
+    again = d.host_device("scratch", "blade01")
+    assert again == device, (device, again)
+    killed = ", ".join(f"{count} of {name}" for name, count in kills.items())
+    return f"seed {seed}; killed: {killed}; {verified_kib} KiB verified"
 
 
 @limit(90)

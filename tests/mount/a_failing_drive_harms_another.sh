@@ -34,7 +34,7 @@ cmp $blades/failing "$images/remote.img" || fail "the remote drive is read wrong
 touch "$work/fail-reads" "$work/fail-writes"
 for path in $blades/failing /srv/blade01/failing; do
     expect 1 "Input/output error" dd if=$path of=/dev/null bs=64k iflag=direct
-    expect 1 "No space left on device" dd if=/dev/zero of=$path bs=64k count=4 oflag=direct conv=notrunc
+    expect 1 "No space left on device" dd if=/dev/zero of=$path bs=64k count=4 oflag=direct conv=notrunc,fsync
 done
 answer=$(stranger read failing 1 5)
 [ "$answer" != "${answer#error EIO}" ] || fail "a failing read was answered \"$answer\""

@@ -25,7 +25,7 @@ for kind in direct cached; do
     stranger open "$kind" /run/drivebay/nbd.sock "blade01/$kind" >/dev/null || fail "the export of $kind does not open"
 
     no_space dd if=/dev/urandom of="$file" bs=1M seek=1 oflag=direct conv=notrunc
-    no_space dd if=/dev/urandom of="/srv/blade01/$kind" bs=1M seek=30 oflag=direct conv=notrunc
+    no_space dd if=/dev/urandom of="/srv/blade01/$kind" bs=1M seek=30 oflag=direct conv=notrunc,fsync
     no_space fio --name=flood --ioengine=nbd --uri="nbd+unix:///blade01/$kind?socket=/run/drivebay/nbd.sock" --iodepth=64 \
         --rw=randwrite --bs=64k --offset=20M --size=24M
     answer=$(stranger write "$kind" 47000001 "no room for this")

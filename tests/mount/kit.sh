@@ -90,7 +90,7 @@ end_now() {
     server=$(server_of "$1")
     kill -9 "${pids[$1]}" $server
     wait "${pids[$1]}" 2>/dev/null
-    [ -z "$server" ] || until_true 20 "the server of $1 is gone" eval "! is_running $server"
+    [ -z "$server" ] || until_true 20 "the server of $1 is gone" eval "! kill -0 $server 2>/dev/null"
     unset "pids[$1]"
 }
 

@@ -51,12 +51,11 @@ public:
         done.get_future().wait();
     }
 
-    // Asks as an operator does; the answer's status and object.
+    // Asks as an operator does; the answer's status and object. Any thread.
     std::pair<int, json> ask(const std::string& method, const std::string& target, const json& body = nullptr) const {
-        const auto response =
-            rpc::call({settings_.socket, "", 0}, method, target, body.is_null() ? "" : body.dump(), 20s);
-        BOOST_REQUIRE(response.ok());
-        return {response->status, json::parse(response->body)};
+        const rpc::Response response =
+            rpc::call({settings_.socket, "", 0}, method, target, body.is_null() ? "" : body.dump(), 20s).value();
+        return {response.status, json::parse(response.body)};
     }
 
     void connect_data_path() {

@@ -207,6 +207,48 @@ BOOST_AUTO_TEST_CASE(a_flushed_drive_fails_with_the_servers_machine) {
     BOOST_TEST((read.memory[0] == one));
 }
 
+BOOST_AUTO_TEST_CASE(a_successor_finds_nothing_wrong_with_a_server_that_lost_what_was_written) {
+    settings.unflushed_with = "another";
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    BOOST_TEST(ask(IoOperation::read) == EIO);
+    BOOST_TEST(failure().find("lost") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_successor_does_not_flush_what_was_left) {
+    std::vector<std::string> noted;
+    settings.unflushed_with = "first";
+    settings.note_unflushed = [&](const std::string& boot_id) { noted.push_back(boot_id); };
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    BOOST_TEST(drive->unflushed());
+    BOOST_TEST(ask(IoOperation::flush) == 0);
+    BOOST_TEST(!drive->unflushed());
+    BOOST_TEST(ask(IoOperation::write, 0, 512, one) == 0);
+    BOOST_TEST(ask(IoOperation::flush) == 0);
+    BOOST_TEST(noted == (std::vector<std::string>{"", "first", ""}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_answered_write_is_dropped_at_the_pause_limit) {
+    settings.pause_limit = milliseconds(300);
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.keeps_silent = true;
+    Asked answered(IoOperation::write, 0, 512, one);
+    answered.request.answered_early = true;
+    submit(answered);
+    BOOST_TEST(ask(IoOperation::read, 4096) == EIO);
+    wait_for(State::offline);
+    Asked late(IoOperation::write, 512, 512, one);
+    late.request.answered_early = true;
+    submit(late);
+    BOOST_TEST(ask(IoOperation::write, 1024, 512, one) == EIO);
+    server.keeps_silent = false;
+    server.drop();  // what it was silent about is not answered any more
+    BOOST_TEST(answered.wait() == 0);
+    BOOST_TEST(late.wait() == 0);
+    BOOST_TEST((server.medium[0] == one));
+    BOOST_TEST((server.medium[512] == one));
+    BOOST_TEST((server.medium[1024] == std::byte{0}));
+}
+
 BOOST_AUTO_TEST_CASE(a_strangers_server_is_sent_a_write_twice) {
     BOOST_REQUIRE(open(Reconnect::plain).ok());
     server.keeps_silent = true;

@@ -72,6 +72,21 @@ BOOST_AUTO_TEST_CASE(reads_and_flushes_wait_for_writes) {
     BOOST_TEST(queue.next_to_send() != nullptr);
 }
 
+BOOST_AUTO_TEST_CASE(an_answered_write_is_not_there_for_a_read_or_a_flush) {
+    auto& answered = add(IoOperation::write, 0, 4096);
+    answered.request().answered_early = true;
+    auto& read = add(IoOperation::read, 4095, 1);
+    auto& apart = add(IoOperation::read, 4096, 512);
+    auto& flush = add(IoOperation::flush, 0, 0);
+    BOOST_TEST(queue.next_to_send() == &answered);
+    BOOST_TEST(queue.next_to_send() == &apart);
+    BOOST_TEST(queue.next_to_send() == nullptr);
+    BOOST_TEST(queue.first_awaited() == &read);
+    queue.remove(answered);
+    BOOST_TEST(queue.next_to_send() == &read);
+    BOOST_TEST(queue.next_to_send() == &flush);
+}
+
 BOOST_AUTO_TEST_CASE(what_was_in_flight_is_repeated_in_another_order_or_not_at_all) {
     auto& first = add(IoOperation::write, 0, 512);
     auto& second = add(IoOperation::write, 512, 512);

@@ -1,0 +1,122 @@
+#define BOOST_TEST_DYN_LINK
+#include "fusefs/blade/write_behind.h"
+
+#include <boost/test/unit_test.hpp>
+
+#include "fusefs/keeper/kept_epochs.h"
+
+namespace drivebay {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::uint32_t piece = 16 << 10;
+const Instant start{milliseconds(1000000)};
+
+// A host that writes as fast as it may, and a link that moves a piece each `pace`, for so long.
+void keep_busy(WriteBehind& behind, Duration pace, Duration time, Instant begin = start) {
+    for (Instant now = begin; now < begin + time; now += pace) {
+        while (behind.take(piece, now)) {
+        }
+        behind.done(piece, now + pace);
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(write_behind)
+
+BOOST_AUTO_TEST_CASE(more_is_answered_than_there_is_room_for) {
+    WriteBehind behind;
+    std::uint64_t taken = 0;
+    while (behind.take(piece, start)) {
+        taken += piece;
+    }
+    BOOST_TEST(taken == behind.limit());
+    BOOST_TEST(behind.held() == taken);
+    behind.done(piece, start + milliseconds(1));
+    BOOST_TEST(behind.take(piece, start + milliseconds(1)));
+    BOOST_TEST(!behind.take(1, start + milliseconds(1)));
+}
+
+BOOST_AUTO_TEST_CASE(an_eject_waits_longer_than_three_seconds_for_a_slow_link) {
+    WriteBehind behind;
+    keep_busy(behind, milliseconds(100), std::chrono::seconds(30));  // 160 KiB/s
+    BOOST_TEST(behind.limit() >= 400u << 10);
+    BOOST_TEST(behind.limit() <= 500u << 10);
+}
+
+BOOST_AUTO_TEST_CASE(a_fast_link_is_not_used) {
+    WriteBehind behind;
+    keep_busy(behind, milliseconds(1), std::chrono::seconds(30));
+    BOOST_TEST(behind.limit() == WriteBehind::most);
+}
+
+BOOST_AUTO_TEST_CASE(a_dead_link_ends_it_for_ever) {
+    WriteBehind behind;
+    keep_busy(behind, std::chrono::seconds(10), std::chrono::seconds(600));
+    BOOST_TEST(behind.limit() == WriteBehind::least);
+    keep_busy(behind, milliseconds(1), std::chrono::seconds(30), start + std::chrono::seconds(600));
+    BOOST_TEST(behind.limit() == WriteBehind::most);
+}
+
+BOOST_AUTO_TEST_CASE(small_writes_take_all_the_room_for_requests) {
+    WriteBehind behind;
+    for (std::size_t count = 0; count < WriteBehind::most_writes; ++count) {
+        BOOST_TEST_REQUIRE(behind.take(512, start));
+    }
+    BOOST_TEST(!behind.take(512, start));
+}
+
+BOOST_AUTO_TEST_CASE(what_another_server_answered_is_refused) {
+    WriteBehind behind;
+    behind.take_anyway(16 << 20, start);
+    BOOST_TEST(!behind.take(512, start));
+    behind.done(16 << 20, start + milliseconds(10));
+    BOOST_TEST(behind.take(512, start));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(kept_epochs)
+
+BOOST_AUTO_TEST_CASE(a_successor_does_not_know_what_was_left_unflushed_or_lost) {
+    Result<KeptMemory> memory = KeptMemory::create();
+    BOOST_REQUIRE(memory.ok());
+    {
+        KeptEpochs epochs(memory->layout());
+        KeptEpochs::note_unflushed(*epochs.of("a", 7), "first-boot");
+        KeptEpochs::note_unflushed(*epochs.of("b", 8), "first-boot");
+        KeptEpochs::note_unflushed(*epochs.of("b", 8), "");
+        KeptEpochs::note_over(*epochs.of("c", 9), true);
+        KeptEpochs::note_over(*epochs.of("d", 10), false);
+    }
+    KeptEpochs epochs(memory->layout());
+    BOOST_TEST(KeptEpochs::unflushed_with(*epochs.find("a", 7)) == "first-boot");
+    BOOST_TEST(KeptEpochs::unflushed_with(*epochs.find("b", 8)) == "");
+    BOOST_TEST((epochs.find("a", 8) == nullptr));
+    BOOST_TEST((epochs.find("c", 9)->state.load() == KeptEpoch::lost));
+    BOOST_TEST((epochs.of("c", 9)->state.load() == KeptEpoch::lost));
+    BOOST_TEST((epochs.find("d", 10)->state.load() == KeptEpoch::drained));
+    BOOST_TEST((epochs.of("d", 10)->state.load() == KeptEpoch::open));
+}
+
+BOOST_AUTO_TEST_CASE(an_open_epoch_makes_room_for_another) {
+    Result<KeptMemory> memory = KeptMemory::create();
+    BOOST_REQUIRE(memory.ok());
+    KeptEpochs epochs(memory->layout());
+    for (Epoch epoch = 1; epoch <= KeptLayout::epochs; ++epoch) {
+        BOOST_TEST_REQUIRE((epochs.of("drive", epoch) != nullptr));
+    }
+    BOOST_TEST((epochs.of("drive", 1000) == nullptr));
+    KeptEpochs::note_over(*epochs.find("drive", 5), false);
+    KeptEpochs::note_over(*epochs.find("drive", 4), true);
+    BOOST_TEST((epochs.of("drive", 1000) != nullptr));
+    BOOST_TEST((epochs.find("drive", 4) == nullptr));
+    BOOST_TEST((epochs.find("drive", 5) != nullptr));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay

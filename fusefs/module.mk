@@ -62,6 +62,7 @@ fusefs_TESTS := \
 fusefs_SOURCES += \
 	fusefs/blade/blade_catalogue.cc \
 	fusefs/blade/blade_view.cc \
+	fusefs/blade/read_ahead.cc \
 	fusefs/blade/write_behind.cc \
 	fusefs/blade/management_exports.cc \
 	fusefs/fuse_front/fuse_attributes.cc \
@@ -97,6 +98,7 @@ fusefs_TESTS += \
 	tests/unit/fuse_range_test.cc \
 	tests/unit/fuse_tree_test.cc \
 	tests/unit/kept_requests_test.cc \
+	tests/unit/read_ahead_test.cc \
 	tests/unit/write_behind_test.cc \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \

@@ -72,6 +72,7 @@ BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, s
       closed_(std::move(closed)),
       kept_(epochs.find(settings_.drive, settings_.epoch)),
       was_opened_(kept_ != nullptr),
+      read_ahead_(loop, [this](IoRequest& request) { drive_->submit(request); }),
       write_error_(kept_ != nullptr ? kept_->write_error.load() : 0) {
     counters_.drive = settings_.drive;
     counters_.blade = settings_.blade;
@@ -106,6 +107,15 @@ void BladeDrive::give_up() {
 }
 
 void BladeDrive::submit(IoRequest& request) {
+    if (request.operation == IoOperation::read && drive_->state() == NbdDrive::State::online) {
+        if (!read_ahead_.serve(request)) {
+            drive_->submit(request);
+        }
+        return read_ahead_.advance(request, info_.geometry.size);
+    }
+    if (changes_drive(request.operation)) {
+        read_ahead_.forget(request.offset, request.length);
+    }
     if (request.answered_early) {
         write_behind_.take_anyway(request.length, BootClock::now());
         follow(request);

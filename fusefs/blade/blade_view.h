@@ -1,5 +1,5 @@
 // One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH
-// after the last close, and what became of it. Writes are answered early (WriteBehind) while it is connected. If one of
+// after the last close, and what became of it. A host that reads in order is read ahead for (ReadAhead). Writes are answered early (WriteBehind) while it is connected. If one of
 // them fails, the next write or flush that is answered tells so, as with a disk's own write cache. Loop thread only.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fusefs/control/drain_service.h"
+#include "fusefs/blade/read_ahead.h"
 #include "fusefs/blade/write_behind.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/keeper/kept_epochs.h"
@@ -84,6 +85,7 @@ private:
     std::uint64_t views_ = 0;
     bool was_opened_ = false;
     protocol::Counters counters_;
+    ReadAhead read_ahead_;
     WriteBehind write_behind_;
     bool answers_early_ = true;  // until such a write fails: then each one gets its own answer
     int write_error_ = 0;        // as KeptEpoch's

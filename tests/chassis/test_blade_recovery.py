@@ -19,7 +19,9 @@ def setup(c):
 
 
 def presented(c):
-    """The host's device of the writable drive. What a test has started ends with it, so gadgetd may have to begin again."""
+    """The host's device of the writable drive. What a test has started ends with it, so daemons may have to begin again."""
+    if not d.daemon(c["mm"], "drivebay-arbiterd").running:
+        d.start_arbiter()
     if not d.daemon(c["blade01"], "drivebay-gadgetd").running:
         d.start_gadgetd(c["blade01"])
     d.drivebay("present", "scratch", "--to", "blade01", "--access", "write", "--wait=20")
@@ -108,3 +110,44 @@ def test_drivebayfs_of_the_blade_killed_comes_back_as_a_new_medium_on_the_same_d
     assert again["path"] == device["path"] and again["usb"] == device["usb"], (device, again)
     blade.run(f"printf recovered | dd of={again['path']} oflag=sync conv=notrunc status=none")
     assert c["mm"].run("head -c 9 /data/scratch.img").out == "recovered"
+
+
+def cut_while_writing(c, seconds, **presented_to):
+    """The link is cut for so long while the host writes and verifies; fio, perhaps ended, and the host's device."""
+    blade, device = c["blade01"], presented(c)
+    blade.run("dmesg -C")
+    fio = verifying(blade, device, "--iodepth=4")
+    c["mm"].wait_until("test -n \"$(find /data/scratch.img -newermt '-1 second')\"", 20, "the host writes")
+    c.cut("blade01")
+    blade.channel.wait(lambda: False, seconds)
+    c.restore("blade01")
+    return fio, device
+
+
+def never_reset(blade):
+    log = blade.run("dmesg").out
+    assert not any(word in log for word in ("reset", "disconnect")), log
+    return log
+
+
+@limit(60)
+def test_d2_a_link_cut_for_5_s_is_a_pause(c):
+    blade = c["blade01"]
+    fio, device = cut_while_writing(c, 5)
+    time = c["mm"].run("stat -c %.Y /data/scratch.img").out
+    wait_until(lambda: fio.done or c["mm"].run("stat -c %.Y /data/scratch.img").out != time, 20, "the host writes on")
+    verified(blade, fio, "the host")
+    assert "error" not in never_reset(blade)
+    assert d.host_device("scratch", "blade01") == device
+
+
+@limit(120)
+def test_d2_a_link_cut_for_15_s_is_a_medium_error_and_the_slot_recovers_by_itself(c):
+    blade = c["blade01"]
+    fio, device = cut_while_writing(c, 15)
+    assert blade.channel.wait(lambda: fio.done, 30), "the host waits on past the pause limit"
+    never_reset(blade)
+    again = d.host_device("scratch", "blade01", limit=40)
+    assert (again["path"], again["usb"]) == (device["path"], device["usb"]), (device, again)
+    blade.run(f"printf recovered | dd of={again['path']} oflag=sync conv=notrunc status=none")
+    wait_until(lambda: c["mm"].run("head -c 9 /data/scratch.img").out == "recovered", 10, "it is written to again")

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What a blade's host wrote is answered before the management module has it. It gets there all the same: when the management module
-# is slow, when the blade's server is killed meanwhile, past the pause limit. A flush waits for it, and so does a read of it.
+# is slow, when its server and the blade's are killed meanwhile, past the pause limit. A flush waits for it, and so does a read of it.
 . "$(dirname "$0")/kit.sh"
 blade_settings="pause_limit_ms = 4000;"
 start_chain blade01
@@ -26,12 +26,14 @@ kill_server blade01
 until_true 5 "another server took over" grep -q 'msg="taking over"' "$work/logs/blade01"
 is_running $flush || fail "a flush was answered before what was written is on the drive"
 on_drive 4096 first && fail "it is there too soon: nothing was shown"
-kill -CONT "$slow"
+# What the management module had received and not read is gone with its server, too.
+kill_server management
 wait $flush || fail "the flush failed"
 on_drive 4096 first || fail "an answered write is missing after a flush"
 wait $reader
 [ "$(cat "$work/read")" = "first" ] || fail "a read overtook the write before it: $(cat "$work/read")"
 
+slow=$(server_of management)
 # Past the pause limit: what is asked now fails, what was answered is sent when the link is back.
 kill -STOP "$slow"
 write 8192 second

@@ -12,9 +12,12 @@ $(BUILD)/bench/http-load $(BUILD)/bench/session-load $(BUILD)/bench/gate-cost:
 
 -include $(patsubst %.o,%.d,$(call objects,$(bench_MAINS)))
 
-.PHONY: bench bench-arbiter
+.PHONY: bench bench-arbiter bench-blade
 bench: deps all $(BUILD)/bench/gate-cost ## measure the data path beside its peers: table, JSON, picture (some 9 minutes; root)
 	@tests/bench/data_path/run.py --build $(BUILD)
+
+bench-blade: deps all chassis-kernel ## measure a blade's host device beside a plain local file, in the virtual chassis (some 6 minutes)
+	@tests/bench/blade/run.py --build $(BUILD)
 
 bench-arbiter: all $(BUILD)/bench/http-load $(BUILD)/bench/session-load ## measure the arbiter, side by side with etcd (some 3 minutes; root)
 	@tests/bench/arbiter/run.py --build $(BUILD)

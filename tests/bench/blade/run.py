@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+"""Measure a blade's host: its device with a drive of the management module in it, beside one with a plain local file in it.
+
+    run.py [--build FOLDER]
+
+Both are LUNs of gadgets of the same blade in the virtual chassis, on the same virtual disk hardware; the network between the
+blade and the management module is delayed by 0, 1 and 5 ms a round trip. BENCH_SECONDS (a measurement), BENCH_ROUNDS. Prints a
+table and writes BUILD/bench/blade.json: MB/s or reads a second of both sides in every round, and ratios of medians.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "chassis")]
+
+from chassis import Chassis  # noqa: E402
+from deployment import Deployment  # noqa: E402
+from machine import wait_until  # noqa: E402
+from spec import Disk, Spec  # noqa: E402
+from stage import describe_machine  # noqa: E402
+from usb_gadget import by_hand, host_devices  # noqa: E402
+
+MEGABYTES = 256
+ROUND_TRIPS_MS = (0, 1, 5)
+# name, what is counted (fio's HOWTO, "Terse output": fields from 1), options
+LOADS = (
+    ("sequential read", "MB/s", 7, "--rw=read --bs=1M --iodepth=2"),
+    ("sequential write", "MB/s", 48, "--rw=write --bs=1M --iodepth=2"),
+    ("random read 4k", "IOPS", 8, "--rw=randread --bs=4k --iodepth=4"),
+    ("random write 4k", "IOPS", 49, "--rw=randwrite --bs=4k --iodepth=4"),
+)
+GOAL = 0.9  # sequential, with 1 ms
+
+
+def number(name, default):
+    return int(os.environ.get(name, default))
+
+
+def measure(blade, device, load, seconds):
+    _, unit, field, options = load
+    line = blade.run(
+        f"cd /run && fio --name=bench --filename={device['path']} --direct=1 --ioengine=libaio --time_based --randrepeat=0 "
+        f"--runtime={seconds} --size={MEGABYTES}M --output-format=terse {options}", timeout=seconds + 60).out
+    figure = float(line.split(";")[field - 1])
+    return figure / 1000 if unit == "MB/s" else figure
+
+
+def programs(blade):
+    """Of gadgetd and of drivebayfs' keeper and server: seconds of CPU so far, and resident and own KiB."""
+    return blade.python(_programs)
+
+
+def _programs():
+    import os
+
+    found = {}
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/stat") as stat:
+                name, _, rest = stat.read().partition("(")[2].rpartition(")")
+            if name not in ("drivebayfs", "drivebay-gadget"):
+                continue
+            fields = rest.split()
+            with open(f"/proc/{entry}/smaps_rollup") as rollup:
+                memory = {line.split(":")[0]: int(line.split()[1]) for line in rollup if line.endswith("kB\n")}
+            one = found.setdefault(name, {"cpu_seconds": 0, "rss_kib": 0, "pss_kib": 0})
+            one["cpu_seconds"] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            one["rss_kib"] += memory["Rss"]
+            one["pss_kib"] += memory["Pss"]
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            continue
+    return found
+
+
+def place(chassis):
+    """The host's two devices: drivebay's and the plain one."""
+    deployment, blade = Deployment(chassis), chassis["blade01"]
+    deployment.start()
+    for machine, name in ((chassis["mm"], "drive"), (blade, "plain")):
+        machine.run(f"dd if=/dev/urandom of=/data/{name}.img bs=1M count={MEGABYTES} conv=fsync status=none", timeout=120)
+    deployment.drivebay("drive", "add", "drive", "--source", "/data/drive.img")
+    deployment.drivebay("present", "drive", "--to", "blade01", "--access", "write", "--wait=20")
+    ours = deployment.host_device("drive", "blade01")
+    by_hand(blade, [{"file": "/data/plain.img"}], udc=1)
+    plain = wait_until(lambda: next((one for one in host_devices(blade) if one["udc"] == 1 and one["size"]), None), 20,
+                       "the plain file is on the host")
+    return ours, plain
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release")
+    given = parser.parse_args()
+    seconds, rounds = number("BENCH_SECONDS", 4), number("BENCH_ROUNDS", 3)
+    results = {"machine": describe_machine("."), "seconds": seconds, "rounds": rounds, "loads": [], "programs": {}}
+    with Chassis(["mm", Spec("blade01", udcs=2, disks=[Disk(mount="/data")])], build=os.path.abspath(given.build)) as chassis:
+        ours, plain = place(chassis)
+        blade = chassis["blade01"]
+        results["programs"]["idle"] = programs(blade)
+        print(f"{'':18} {'round trip':>10} {'drivebay':>14} {'plain file':>14} {'ratio':>6}")
+        for milliseconds in ROUND_TRIPS_MS:
+            chassis.delay("blade01", milliseconds / 2)
+            for load in LOADS:
+                sides = {"drivebay": [], "plain": []}
+                for _ in range(rounds):
+                    for side, device in (("drivebay", ours), ("plain", plain)):
+                        sides[side].append(measure(blade, device, load, seconds))
+                medians = {side: statistics.median(figures) for side, figures in sides.items()}
+                ratio = medians["drivebay"] / medians["plain"]
+                name, unit = load[:2]
+                results["loads"].append({"load": name, "round_trip_ms": milliseconds, "unit": unit, "ratio": ratio, **sides})
+                goal = ""
+                if name.startswith("sequential") and milliseconds == 1:
+                    goal = f"  goal {GOAL}: {'met' if ratio >= GOAL else 'missed'}"
+                print(f"{name:18} {milliseconds:>7} ms {medians['drivebay']:>9.1f} {unit} {medians['plain']:>9.1f} {unit} "
+                      f"{ratio:>6.2f}{goal}", flush=True)
+        results["programs"]["busy"] = programs(blade)
+    for when, found in results["programs"].items():
+        for name, one in sorted(found.items()):
+            print(f"{name}, {when}: {one['rss_kib'] / 1024:.1f} MiB resident (PSS {one['pss_kib'] / 1024:.1f}), "
+                  f"{one['cpu_seconds']:.1f} s of CPU so far")
+    os.makedirs(f"{given.build}/bench", exist_ok=True)
+    with open(f"{given.build}/bench/blade.json", "w") as out:
+        json.dump(results, out, indent=1)
+
+
+main()

@@ -15,7 +15,7 @@ constexpr Duration shortest_sample = 100ms;
 }  // namespace
 
 bool WriteBehind::take(std::uint32_t bytes, Instant now) {
-    if (held_ + bytes > limit_ || writes_ >= most_writes) {
+    if (held_ + bytes > limit_) {
         return false;
     }
     take_anyway(bytes, now);
@@ -28,12 +28,10 @@ void WriteBehind::take_anyway(std::uint32_t bytes, Instant now) {
         moved_ = 0;
     }
     held_ += bytes;
-    ++writes_;
 }
 
 void WriteBehind::done(std::uint32_t bytes, Instant now) {
     held_ -= bytes;
-    --writes_;
     moved_ += bytes;
     if (now - since_ < shortest_sample) {
         return;

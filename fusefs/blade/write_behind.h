@@ -3,7 +3,6 @@
 // here.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "lib/base/clock.h"
@@ -14,7 +13,6 @@ class WriteBehind {
 public:
     static constexpr std::uint64_t most = std::uint64_t{8} << 20;    // bytes
     static constexpr std::uint64_t least = std::uint64_t{64} << 10;  // however slow the link is
-    static constexpr std::size_t most_writes = 512;                  // half of the requests that kept memory has room for
 
     // Room for so many bytes more? Then they are held.
     bool take(std::uint32_t bytes, Instant now);
@@ -29,7 +27,6 @@ public:
 private:
     std::uint64_t limit_ = std::uint64_t{1} << 20;
     std::uint64_t held_ = 0;
-    std::size_t writes_ = 0;
     // What was moved since, with something held all the time.
     Instant since_{};
     std::uint64_t moved_ = 0;

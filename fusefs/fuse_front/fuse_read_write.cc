@@ -148,7 +148,7 @@ void FuseChannel::write(KeptRequest& kept, const fuse_write_in& asked) {
     if (was_answered) {
         io.request.answered_early = true;
         ++handle->unsent;
-    } else {
+    } else if (shared_.requests.may_stay(kept)) {
         io.request.answer_early = [](IoRequest& request) {
             Io& early = *static_cast<Io*>(request.context);
             early.channel->answer_early(early);

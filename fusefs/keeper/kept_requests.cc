@@ -168,6 +168,11 @@ std::byte* KeptRequests::data(const KeptRequest& request) const {
     return is_small(request.buffer) ? place(request.buffer) : place(request.buffer) + KeptLayout::page;
 }
 
+bool KeptRequests::may_stay(const KeptRequest& request) const {
+    return !requests_.half_full() && free_larges_.size() > KeptLayout::larges / 2 &&
+           (request.buffer == 0 || !is_small(request.buffer) || free_smalls_.size() > KeptLayout::smalls / 2);
+}
+
 void KeptRequests::applied(KeptRequest& request, int outcome) {
     request.outcome = outcome;
     request.state.store(KeptRequest::applied);

@@ -41,6 +41,8 @@ public:
     // Of a write; page-aligned.
     std::byte* data(const KeptRequest& request) const;
 
+    // Half of the room for such requests is left for those that somebody waits for: this one may stay for long.
+    bool may_stay(const KeptRequest& request) const;
     // The asker gets `outcome`; the request is not to be done again.
     void applied(KeptRequest& request, int outcome);
     // The asker is told that it is done; the data are still to be moved.

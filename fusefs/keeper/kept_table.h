@@ -33,6 +33,7 @@ public:
     }
 
     bool full() const { return free_.empty(); }
+    bool half_full() const { return free_.size() <= records_.size() / 2; }
 
     std::vector<Record*> in_use() {
         std::vector<Record*> found;

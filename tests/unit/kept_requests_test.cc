@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace drivebay {
@@ -134,6 +135,26 @@ BOOST_FIXTURE_TEST_CASE(a_full_memory_overwrites_what_it_holds, Kept) {
     requests->done(*kept[5]);
     BOOST_TEST(!requests->room().empty());
     BOOST_TEST(serve_anew().size() == KeptLayout::larges - 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(writes_that_stay_take_all_the_room, Kept) {
+    for (const auto& [data, most] : {std::pair<std::size_t, std::size_t>{512, KeptLayout::requests / 2},
+                                     {KeptLayout::small_size, KeptLayout::requests / 2},
+                                     {KeptLayout::largest_data, KeptLayout::larges / 2}}) {
+        std::vector<KeptRequest*> staying;
+        do {
+            staying.push_back(&requests->keep(receive(FUSE_WRITE, staying.size(), data)));
+        } while (requests->may_stay(*staying.back()));
+        BOOST_TEST(staying.size() <= most);
+        BOOST_TEST(staying.size() >= most - 2);
+        BOOST_TEST(!requests->room().empty());
+        requests->done(*staying.back());
+        staying.pop_back();
+        BOOST_TEST(requests->may_stay(*staying.back()));
+        for (KeptRequest* const request : staying) {
+            requests->done(*request);
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_memory_of_another_layout_is_taken_for_this_one) {

@@ -61,14 +61,6 @@ BOOST_AUTO_TEST_CASE(a_dead_link_ends_it_for_ever) {
     BOOST_TEST(behind.limit() == WriteBehind::most);
 }
 
-BOOST_AUTO_TEST_CASE(small_writes_take_all_the_room_for_requests) {
-    WriteBehind behind;
-    for (std::size_t count = 0; count < WriteBehind::most_writes; ++count) {
-        BOOST_TEST_REQUIRE(behind.take(512, start));
-    }
-    BOOST_TEST(!behind.take(512, start));
-}
-
 BOOST_AUTO_TEST_CASE(what_another_server_answered_is_refused) {
     WriteBehind behind;
     behind.take_anyway(16 << 20, start);

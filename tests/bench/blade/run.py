@@ -57,7 +57,7 @@ def _programs():
     import os
 
     found = {}
-    for entry in os.listdir("/proc"):
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat") as stat:
                 name, _, rest = stat.read().partition("(")[2].rpartition(")")

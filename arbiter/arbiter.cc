@@ -67,6 +67,14 @@ void Arbiter::apply(Happening what, Answer answer) {
     work();
 }
 
+void Arbiter::set_timing(const Timing& timing) {
+    if (committing_since_) {
+        new_timing_ = timing;
+    } else {
+        state_.timing = timing;
+    }
+}
+
 // By far the most frequent event, and one that a session's life hangs on: a live session that goes on living never waits
 // for a commit. True where that is all there was to do.
 bool Arbiter::renew(const Happening& what) {
@@ -110,6 +118,9 @@ void Arbiter::work() {
 }
 
 void Arbiter::step_queue() {
+    if (new_timing_) {
+        state_.timing = *std::exchange(new_timing_, std::nullopt);
+    }
     // Before anything that could find those sessions expired.
     for (const auto& [blade, since] : std::exchange(renewed_, {})) {
         step(state_, Event{since, BladeRenewed{blade, since}});

@@ -38,6 +38,9 @@ public:
     Arbiter(rpc::Reactor& reactor, State state, Store& store, EventLog& events,
             std::function<void(const std::string&)> give_up);
 
+    // For what is stepped from now on; what has a deadline keeps it.
+    void set_timing(const Timing& timing);
+
     // While a commit is under way this is ahead of what is promised: see read().
     const State& state() const { return state_; }
     EventLog& events() { return events_; }
@@ -84,6 +87,7 @@ private:
     void set_timer();
 
     State state_;
+    std::optional<Timing> new_timing_;  // while a commit is under way
     Store& store_;
     EventLog& events_;
     std::function<void(const std::string&)> give_up_;

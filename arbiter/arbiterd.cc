@@ -11,6 +11,7 @@
 #include "arbiter/store/store_check.h"
 #include "lib/base/log.h"
 #include "lib/program/daemon.h"
+#include "lib/program/systemd.h"
 
 namespace {
 
@@ -36,14 +37,16 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
     });
     // Heeded from the beginning, acted upon once it runs: a rotation of the log while it starts must not end it.
     reactor.on_signals(
-        [&reactor](int signal) {
+        [&reactor, &readiness](int signal) {
             log::info("ending", {{"signal", signal}});
+            readiness.stopping();
             reactor.stop();
         },
-        [&service] {
+        [&service, &readiness] {
             if (const Status reopened = service.reopen_audit_log(); !reopened) {
                 log::error(reopened.error().message);
             }
+            readiness.reload([&service] { service.take_timing(); });
         });
     if (const Status started = service.start(); !started) {
         log::error(started.error().message);
@@ -53,6 +56,7 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
     readiness.ready(fmt::format("term {}, {} drives, {} blades, {} leases", state.term, state.drives.size(),
                                 state.blades.size(), state.leases.size()));
     log::info("ready", {{"term", state.term}, {"socket", settings.socket}});
+    const program::Watchdog watchdog(reactor);
     reactor.run();
     return exit_status;
 }

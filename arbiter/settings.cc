@@ -38,6 +38,7 @@ config::Schema Settings::schema() {
     schema.integer("lease.withdraw_deadline_ms", &withdraw_deadline_ms, {0, 3600000}, "ms",
                    "how long a withdrawal waits for a host that has locked the door");
     schema.integer("lease.take_deadline_ms", &take_deadline_ms, {0, 3600000}, "ms", "the same, for present --take");
+    schema.may_change({"lease.ttl_ms", "lease.withdraw_deadline_ms", "lease.take_deadline_ms"});
     return schema;
 }
 

@@ -21,6 +21,7 @@
 #include "fusefs/settings.h"
 #include "lib/base/log.h"
 #include "lib/program/daemon.h"
+#include "lib/program/systemd.h"
 
 namespace drivebay {
 
@@ -35,7 +36,7 @@ class Drivebayfs {
 public:
     Drivebayfs(const FusefsSettings& settings, const MountRequest& mount) : settings_(settings), mount_(mount) {}
 
-    int run(HandedOver given);
+    int run(HandedOver given, program::Readiness& starter);
 
 private:
     Status start_management(const KeptLayout& kept);
@@ -169,7 +170,7 @@ void Drivebayfs::stop_behind_front() {
     }
 }
 
-int Drivebayfs::run(HandedOver given) {
+int Drivebayfs::run(HandedOver given, program::Readiness& starter) {
     const auto refuse = [](const Status& status) {
         log::error(status.error().message);
         return 1;
@@ -190,11 +191,18 @@ int Drivebayfs::run(HandedOver given) {
     if (Status listening = service_->listen(*socket); !listening) {
         return refuse(listening);
     }
-    reactor_.on_signals([this](int) { loop_.post([this] { stop("asked to end"); }); },
-                        [] { log::notice("nothing to load again: a changed configuration needs a restart"); });
+    reactor_.on_signals(
+        [this, &starter](int) {
+            starter.stopping();
+            loop_.post([this] { stop("asked to end"); });
+        },
+        [&starter] { starter.reload([] {}); });
     if (Status mounted = start_front(std::move(given)); !mounted) {
         return refuse(mounted);
     }
+    // A loop that hangs is silent, too.
+    const program::Watchdog watchdog(
+        reactor_, [this](const auto& alive) { loop_.post([this, alive] { reactor_.post(alive); }); });
     std::thread data([this] { loop_.run(); });
     pthread_setname_np(data.native_handle(), "data");
     reactor_.run();
@@ -286,7 +294,7 @@ int run(int argc, char** argv) {
             log::error(given->error().message);
             return 1;
         }
-        return Drivebayfs(settings, *mount).run(std::move(**given));
+        return Drivebayfs(settings, *mount).run(std::move(**given), readiness);
     };
     return program::run_daemon(static_cast<int>(words.size()), words.data(), daemon);
 }

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration surroundings_interval = 500ms;
 constexpr Duration status_limit = 2s;
+// What was told last is on its way out of this machine.
+constexpr Duration told_in = 300ms;
 
 }  // namespace
 
@@ -29,6 +31,7 @@ GadgetKeeper::GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, cons
       surroundings_(reactor, "surroundings"),
       controller_(read_controller(tree.folder, udc_class_)),
       tick_(reactor),
+      leave_(reactor),
       look_(reactor) {
     plan_.limits = settings.limits();
     plan_.mount = settings.mount;
@@ -64,6 +67,9 @@ void GadgetKeeper::feed(const GadgetEvent& event) {
         };
         callbacks.on_begin = [this] { tell(false); };
         callbacks.on_desired = [this](const protocol::Desired& desired) {
+            if (left_) {
+                return;
+            }
             feed(DesiredArrived{desired});
             tell(true);
         };
@@ -71,6 +77,30 @@ void GadgetKeeper::feed(const GadgetEvent& event) {
                                                     settings_.run_dir, std::move(callbacks));
     }
     tell(false);
+    end_if_left();
+}
+
+void GadgetKeeper::leave(Duration limit, std::function<void()> done) {
+    left_ = std::move(done);
+    leave_.set(limit, [this] {
+        log::warning("not every medium could be put out and drained in time");
+        left_();
+    });
+    protocol::Desired nothing;
+    nothing.term = plan_.term;
+    nothing.version = plan_.version;
+    feed(DesiredArrived{nothing});
+}
+
+void GadgetKeeper::end_if_left() {
+    const auto is_out = [](const auto& slot) {
+        const SlotPlan& plan = slot.second;
+        return plan.inspected && !plan.medium && !plan.leaving && !plan.inserting && !plan.busy;
+    };
+    if (left_ && !out_ && std::all_of(plan_.slots.begin(), plan_.slots.end(), is_out)) {
+        out_ = true;
+        leave_.set(told_in, [this] { left_(); });
+    }
 }
 
 void GadgetKeeper::perform(const Record& action) {

@@ -2,6 +2,7 @@
 // and tells the arbiter whatever has changed. Everything but the workers' jobs happens on the reactor's thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,11 @@ class GadgetKeeper {
 public:
     GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, const GadgetTree& tree);
 
+    void set_limits(const PlannerLimits& limits) { plan_.limits = limits; }
+    // Puts every medium out, by force where its host has locked the door, drains it and tells the arbiter; nothing is put in
+    // any more. `done` is called once all of it is told, or after `limit`.
+    void leave(Duration limit, std::function<void()> done);
+
 private:
     struct SlotHands {
         Lun lun;
@@ -31,6 +37,7 @@ private:
     };
 
     void feed(const GadgetEvent& event);
+    void end_if_left();
     void perform(const Record& action);
     void perform(const Inspect& action);
     void perform(const Insert& action);
@@ -58,7 +65,10 @@ private:
     ControllerState controller_;
     bool sources_known_ = true;
     std::optional<protocol::BladeObserved> told_;
+    std::function<void()> left_;  // set while leaving
+    bool out_ = false;            // and all is out
     rpc::Timer tick_;
+    rpc::Timer leave_;
     rpc::Timer look_;
     std::unique_ptr<ArbiterSession> session_;  // begins once every slot was seen
 };

@@ -15,11 +15,15 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/program/daemon.h"
+#include "lib/program/systemd.h"
 #include "lib/rpc/reactor.h"
 
 namespace drivebay::gadgetd {
 
 namespace {
+
+// A machine that goes down waits for no longer: then its host has a drive that ends, as with a power cut.
+constexpr Duration leave_limit = std::chrono::seconds(15);
 
 // One gadgetd a run folder: two would undo each other's work.
 Result<UniqueFd> lock_run_dir(const std::string& run_dir) {
@@ -64,7 +68,14 @@ int remove(const Settings& settings, program::Readiness& readiness) {
     return 0;
 }
 
+// Whoever stops this program says beforehand, by this file, that the machine goes down. It is on a tmpfs, and told once.
+bool told_to_leave(const std::string& run_dir) {
+    std::error_code error;
+    return std::filesystem::remove(run_dir + "/leave", error);
+}
+
 int run(const Settings& settings, program::Readiness& readiness) {
+    (void)told_to_leave(settings.run_dir);  // that was somebody else
     Result<GadgetTree> tree = raise_gadget(settings.shape());
     if (!tree) {
         log::error("the gadget cannot be made", {{"error", tree.error().message}});
@@ -76,11 +87,24 @@ int run(const Settings& settings, program::Readiness& readiness) {
     log::notice(tree->adopted ? "adopted the bound gadget as it stands" : "made and bound the gadget",
                 {{"blade", settings.blade}, {"udc", tree->udc}, {"slots", tree->slots.size()}});
     rpc::Reactor reactor;
-    reactor.on_signals([&](int) { reactor.stop(); }, [] {});
     GadgetKeeper keeper(reactor, settings, *tree);
+    bool leaving = false;
+    reactor.on_signals(
+        [&](int) {
+            readiness.stopping();
+            leaving = told_to_leave(settings.run_dir);
+            if (leaving) {
+                log::notice("the machine goes down: every medium is put out, drained and released first");
+                keeper.leave(leave_limit, [&reactor] { reactor.stop(); });
+            } else {
+                reactor.stop();
+            }
+        },
+        [&] { readiness.reload([&] { keeper.set_limits(settings.limits()); }); });
     readiness.ready(fmt::format("bound to {}, {} slots", tree->udc, tree->slots.size()));
+    const program::Watchdog watchdog(reactor);
     reactor.run();
-    log::notice("stopped; the gadget stays as it is");
+    log::notice(leaving ? "stopped" : "stopped; the gadget stays as it is");
     return 0;
 }
 

@@ -86,6 +86,7 @@ void Settings::describe(config::Schema& schema) {
                    "how long a slot stays empty between two media, for hosts that poll and miss a media change");
     schema.integer("limits.stuck_ms", &stuck_ms_, {100, 600000}, "ms",
                    "a LUN that answers no sooner than this is reported as offline");
+    schema.may_change({"limits.drain_ms", "limits.least_empty_ms", "limits.stuck_ms"});
 }
 
 Status Settings::complete() {

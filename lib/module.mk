@@ -8,9 +8,11 @@ lib_SOURCES := \
 	lib/base/result.cc \
 	lib/config/dump.cc \
 	lib/config/load.cc \
+	lib/config/reload.cc \
 	lib/config/schema.cc \
 	lib/program/daemon.cc \
 	lib/program/readiness.cc \
+	lib/program/systemd.cc \
 	lib/protocol/messages.cc \
 	lib/protocol/types.cc \
 	lib/rpc/channel_stream.cc \
@@ -29,4 +31,5 @@ lib_TESTS := \
 	tests/unit/messages_test.cc \
 	tests/unit/names_test.cc \
 	tests/unit/rpc_test.cc \
-	tests/unit/sqlite_test.cc
+	tests/unit/sqlite_test.cc \
+	tests/unit/systemd_test.cc

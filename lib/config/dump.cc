@@ -3,6 +3,7 @@
 #include <map>
 
 #include "lib/config/schema.h"
+#include "lib/config/written.h"
 
 namespace drivebay::config {
 namespace {
@@ -19,15 +20,15 @@ std::string quoted(const std::string& text) {
 }
 
 struct Written {
-    std::string operator()(const std::string* value) const { return quoted(*value); }
-    std::string operator()(const std::int64_t* value) const {
+    std::string operator()(const std::string& value) const { return quoted(value); }
+    std::string operator()(std::int64_t value) const {
         // libconfig reads a number beyond 32 bits only with an L behind it.
-        return fmt::format("{}{}", *value, *value > INT32_MAX || *value < INT32_MIN ? "L" : "");
+        return fmt::format("{}{}", value, value > INT32_MAX || value < INT32_MIN ? "L" : "");
     }
-    std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
-    std::string operator()(const std::vector<std::string>* values) const {
+    std::string operator()(bool value) const { return value ? "true" : "false"; }
+    std::string operator()(const std::vector<std::string>& values) const {
         std::string out = "(";
-        for (const std::string& value : *values) {
+        for (const std::string& value : values) {
             out += (out.size() > 1 ? ", " : " ") + quoted(value);
         }
         return out + " )";
@@ -45,7 +46,7 @@ void write(const Group& group, const std::string& indent, std::string& out) {
         const std::string unit = key->unit.empty() ? "" : " (" + key->unit + ")";
         const std::string leaf = key->path.substr(key->path.rfind('.') + 1);
         out += fmt::format("{0}# {1}{2}\n{0}{3} = {4};\n", indent, key->doc, unit, leaf,
-                           std::visit(Written{}, key->target));
+                           std::visit([](const auto* target) { return Written{}(*target); }, key->target));
     }
     for (const auto& [name, inner] : group.groups) {
         out += fmt::format("{}{} = {{\n", indent, name);
@@ -55,6 +56,8 @@ void write(const Group& group, const std::string& indent, std::string& out) {
 }
 
 }  // namespace
+
+std::string written(const Schema::Value& value) { return std::visit(Written{}, value); }
 
 std::string Schema::dump() const {
     Group root;

@@ -2,7 +2,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <libconfig.h++>
+#include <list>
 #include <numeric>
 
 #include "lib/base/log.h"
@@ -25,7 +27,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-// One reading of one file: collects what is wrong and what is to be set, and sets only when nothing is wrong.
+// One reading of one file: collects what is wrong and what is to be set.
 class Loader {
 public:
     Loader(const std::vector<Schema::Key>& keys, const std::string& path) : keys_(keys), path_(path) {}
@@ -41,12 +43,14 @@ public:
                                 e.getError())};
         }
         visit(file.getRoot(), "");
-        if (mistakes_.empty()) {
-            for (const auto& apply : settings_) {
-                apply();
-            }
-        }
         return std::move(mistakes_);
+    }
+
+    // To be called once nothing is wrong anywhere.
+    void apply() {
+        for (const auto& set : settings_) {
+            set();
+        }
     }
 
 private:
@@ -170,8 +174,53 @@ private:
     std::vector<std::function<void()>> settings_;
 };
 
+std::vector<std::string> drop_ins(const std::string& path) {
+    const std::filesystem::path file(path);
+    const std::string begin = file.stem().string() + "-";
+    std::vector<std::string> found;
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(file.parent_path() / "conf.d", error), end; entry != end && !error;
+         entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        if (name.starts_with(begin) && name.ends_with(".cfg")) {
+            found.push_back(entry->path().string());
+        }
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
 }  // namespace
 
-std::vector<std::string> Schema::load(const std::string& path) { return Loader(keys_, path).load(); }
+std::vector<std::string> Schema::load(const std::string& path) {
+    Loader loader(keys_, path);
+    std::vector<std::string> mistakes = loader.load();
+    if (mistakes.empty()) {
+        loader.apply();
+    }
+    return mistakes;
+}
+
+std::vector<std::string> Schema::load_all(const std::string& path) {
+    std::vector<std::string> files;
+    std::error_code error;
+    if (std::filesystem::exists(path, error)) {
+        files.push_back(path);
+    }
+    const std::vector<std::string> more = drop_ins(path);
+    files.insert(files.end(), more.begin(), more.end());
+    std::list<Loader> loaders;  // which refer to their paths
+    std::vector<std::string> mistakes;
+    for (const std::string& file : files) {
+        const std::vector<std::string> found = loaders.emplace_back(keys_, file).load();
+        mistakes.insert(mistakes.end(), found.begin(), found.end());
+    }
+    if (mistakes.empty()) {
+        for (Loader& loader : loaders) {
+            loader.apply();
+        }
+    }
+    return mistakes;
+}
 
 }  // namespace drivebay::config

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -36,9 +37,31 @@ public:
     // With any mistake no variable is changed.
     std::vector<std::string> load(const std::string& path);
 
+    // `path`, if it is there, and then its drop-ins in the order of their names: conf.d/NAME-*.cfg beside NAME.cfg. What a
+    // later one says goes before what an earlier one has said. Mistakes as load()'s, of all files; with any nothing changes.
+    std::vector<std::string> load_all(const std::string& path);
+
+    // Keys that may change while the program runs; all others need a restart.
+    void may_change(std::initializer_list<std::string_view> keys);
+
+    struct Change {
+        std::string key;
+        std::string before;
+        std::string after;
+        bool in_force = false;  // else it is what the files say, and needs a restart
+    };
+    struct Reloaded {
+        std::vector<std::string> mistakes;
+        std::vector<Change> changes;
+    };
+    // load_all() again: a key that no file names any more is its default. `check` judges all together. With a mistake no
+    // variable is changed; without one those that may change are.
+    Reloaded reload(const std::string& path, const std::function<Status()>& check);
+
     // The effective configuration as a libconfig file with its comments.
     std::string dump() const;
 
+    using Value = std::variant<std::string, std::int64_t, bool, std::vector<std::string>>;
     struct Key {
         using Target = std::variant<std::string*, std::int64_t*, bool*, std::vector<std::string>*>;
         std::string path;
@@ -48,9 +71,14 @@ public:
         Range range;
         std::vector<std::string> allowed;
         Check check;
+        Value standard;  // the default
+        bool may_change = false;
     };
+    const std::vector<Key>& keys() const { return keys_; }
 
 private:
+    void add(Key key);
+
     std::string program_;
     std::vector<Key> keys_;
 };

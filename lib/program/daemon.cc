@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 
 #include "lib/base/log.h"
@@ -91,19 +92,20 @@ int run_daemon(int argc, char** argv, Daemon daemon) {
         return app.exit(e) == 0 ? 0 : 2;
     }
 
+    // A reload happens in another folder.
+    std::error_code ignored;
+    config = std::filesystem::absolute(config, ignored).string();
     const bool missing = ::access(config.c_str(), F_OK) != 0;
     if (missing && named->count() > 0) {
         return refuse(daemon.name, fmt::format("there is no configuration file {}; check the path given by --config",
                                                log::quoted(config)));
     }
-    if (!missing) {
-        const std::vector<std::string> mistakes = daemon.schema->load(config);
-        for (const std::string& mistake : mistakes) {
-            fmt::print(stderr, "{}: {}\n", daemon.name, mistake);
-        }
-        if (!mistakes.empty()) {
-            return 2;
-        }
+    const std::vector<std::string> mistakes = daemon.schema->load_all(config);
+    for (const std::string& mistake : mistakes) {
+        fmt::print(stderr, "{}: {}\n", daemon.name, mistake);
+    }
+    if (!mistakes.empty()) {
+        return 2;
     }
     if (dump_config) {
         fmt::print("{}", daemon.schema->dump());
@@ -127,6 +129,9 @@ int run_daemon(int argc, char** argv, Daemon daemon) {
     // A peer that goes away is an errno of the write, never the end of a daemon.
     std::signal(SIGPIPE, SIG_IGN);
     Readiness readiness;
+    readiness.config_ = config;
+    readiness.schema_ = daemon.schema;
+    readiness.check_ = daemon.check;
     if (!foreground) {
         Result<UniqueFd> parent = go_to_background(daemon.name);
         if (!parent) {

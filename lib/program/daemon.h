@@ -30,11 +30,20 @@ public:
     void ready(const std::string& status);
     // STATUS=… only.
     void status(const std::string& status);
+    // STOPPING=1: it ends, which may take a while.
+    void stopping();
+    // Reads the configuration files again, and logs what changed and what needs a restart. What may change while the program
+    // runs is in force when `apply` is called; with a mistake nothing changes, and it is not called.
+    void reload(const std::function<void()>& apply);
 
 private:
     friend int run_daemon(int argc, char** argv, struct Daemon daemon);
     UniqueFd parent_;
     bool outlives_ = true;
+    std::string status_;
+    std::string config_;
+    config::Schema* schema_ = nullptr;
+    std::function<Status()> check_;
 };
 
 struct Daemon {

@@ -1,38 +1,15 @@
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <cstring>
-
+#include "lib/base/log.h"
 #include "lib/base/log_sink.h"
 #include "lib/program/daemon.h"
+#include "lib/program/systemd.h"
 
 namespace drivebay::program {
-namespace {
-
-// The notification protocol of sd_notify(3): one datagram of KEY=value lines to $NOTIFY_SOCKET.
-void notify_systemd(const std::string& message) {
-    const char* const path = std::getenv("NOTIFY_SOCKET");
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path == nullptr || std::strlen(path) < 2 || std::strlen(path) >= sizeof address.sun_path) {
-        return;
-    }
-    std::strcpy(address.sun_path, path);
-    if (path[0] == '@') {
-        address.sun_path[0] = '\0';  // the abstract name space
-    }
-    const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-    (void)::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL,
-                   reinterpret_cast<const sockaddr*>(&address), size);
-}
-
-}  // namespace
 
 void Readiness::ready(const std::string& text) {
+    status_ = text;
     notify_systemd("READY=1\nSTATUS=" + text);
     if (parent_) {
         if (outlives_) {
@@ -43,6 +20,30 @@ void Readiness::ready(const std::string& text) {
     }
 }
 
-void Readiness::status(const std::string& text) { notify_systemd("STATUS=" + text); }
+void Readiness::status(const std::string& text) {
+    status_ = text;
+    notify_systemd("STATUS=" + text);
+}
+
+void Readiness::stopping() { notify_systemd("STOPPING=1"); }
+
+void Readiness::reload(const std::function<void()>& apply) {
+    notify_reloading();
+    const config::Schema::Reloaded outcome = schema_->reload(config_, check_);
+    for (const std::string& mistake : outcome.mistakes) {
+        log::error("the configuration stays as it was", {{"mistake", mistake}});
+    }
+    for (const config::Schema::Change& change : outcome.changes) {
+        log::notice(change.in_force ? "a setting changed" : "a changed setting needs a restart",
+                    {{"key", change.key}, {"from", change.before}, {"to", change.after}});
+    }
+    if (outcome.mistakes.empty() && outcome.changes.empty()) {
+        log::info("the configuration is what it was");
+    }
+    if (outcome.mistakes.empty()) {
+        apply();
+    }
+    notify_systemd(status_.empty() ? "READY=1" : "READY=1\nSTATUS=" + status_);
+}
 
 }  // namespace drivebay::program

@@ -1,5 +1,6 @@
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
+#include <filesystem>
 #include <fstream>
 
 #include "lib/config/schema.h"
@@ -81,6 +82,64 @@ BOOST_AUTO_TEST_CASE(a_dump_that_cannot_be_read_back_would_lie_about_what_is_in_
     BOOST_TEST(load(dump).empty());
     BOOST_TEST(ttl_ms == 3000);
     BOOST_TEST(state_dir == "a\"b");
+}
+
+BOOST_AUTO_TEST_CASE(a_drop_in_is_not_heard_or_goes_before_a_later_one) {
+    std::filesystem::create_directory(folder.path() + "/conf.d");
+    const std::string path = folder.path() + "/x.cfg";
+    std::ofstream(path) << "state_dir = \"/main\";\nlease = { ttl_ms = 2000; };\n";
+    std::ofstream(folder.path() + "/conf.d/x-2.cfg") << "state_dir = \"/second\";\n";
+    std::ofstream(folder.path() + "/conf.d/x-1.cfg") << "state_dir = \"/first\";\ntls = false;\n";
+    std::ofstream(folder.path() + "/conf.d/y-1.cfg") << "nonsense = 1;\n";
+    std::ofstream(folder.path() + "/conf.d/x-3.cfg.dpkg-old") << "nonsense = 1;\n";
+    BOOST_TEST(schema.load_all(path).empty());
+    BOOST_TEST(state_dir == "/second");
+    BOOST_TEST(!tls);
+    BOOST_TEST(ttl_ms == 2000);
+
+    std::ofstream(folder.path() + "/conf.d/x-3.cfg") << "\nttl = 5;\n";
+    std::ofstream(folder.path() + "/conf.d/x-1.cfg") << "state_dir = \"/changed\";\n";
+    const auto mistakes = schema.load_all(path);
+    BOOST_REQUIRE(mistakes.size() == 1U);
+    BOOST_TEST(mistakes[0].find("conf.d/x-3.cfg:2: unknown key `ttl`") != std::string::npos, mistakes[0]);
+    BOOST_TEST(state_dir == "/second");
+}
+
+BOOST_AUTO_TEST_CASE(a_reload_with_a_mistake_changes_what_is_in_force) {
+    BOOST_TEST(load("lease = { ttl_ms = 2000; };\ntls = false;\n").empty());
+    const std::string path = folder.path() + "/x.cfg";
+    std::ofstream(path) << "lease = { ttl_ms = 3000; };\ntls = maybe;\n";
+    const auto bad = schema.reload(path, {});
+    BOOST_TEST(bad.mistakes.size() == 1U);
+    BOOST_TEST(bad.changes.empty());
+    BOOST_TEST(ttl_ms == 2000);
+
+    std::ofstream(path) << "lease = { ttl_ms = 3000; };\n";
+    const auto refused = schema.reload(path, [] { return Status(Error{1, "these do not fit together"}); });
+    BOOST_REQUIRE(refused.mistakes.size() == 1U);
+    BOOST_TEST(refused.mistakes[0].find("do not fit") != std::string::npos);
+    BOOST_TEST(ttl_ms == 2000);
+    BOOST_TEST(!tls);
+}
+
+BOOST_AUTO_TEST_CASE(a_reload_does_not_tell_what_changed_and_what_needs_a_restart) {
+    schema.may_change({"lease.ttl_ms"});
+    BOOST_TEST(load("lease = { ttl_ms = 2000; };\ntls = false;\nstate_dir = \"/x\";\n").empty());
+    const std::string path = folder.path() + "/x.cfg";
+    std::ofstream(path) << "state_dir = \"/y\";\ntls = false;\n";
+    const auto reloaded = schema.reload(path, {});
+    BOOST_TEST(reloaded.mistakes.empty());
+    BOOST_REQUIRE(reloaded.changes.size() == 2U);
+    BOOST_TEST(reloaded.changes[0].key == "state_dir");
+    BOOST_TEST(reloaded.changes[0].before == "\"/x\"");
+    BOOST_TEST(reloaded.changes[0].after == "\"/y\"");
+    BOOST_TEST(!reloaded.changes[0].in_force);
+    BOOST_TEST(state_dir == "/x");
+    // No file names it any more: it is its default.
+    BOOST_TEST(reloaded.changes[1].key == "lease.ttl_ms");
+    BOOST_TEST(reloaded.changes[1].in_force);
+    BOOST_TEST(ttl_ms == 10000);
+    BOOST_TEST(schema.reload(path, {}).changes.size() == 1U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,71 @@
+#include "lib/program/systemd.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "lib/base/fd.h"
+
+namespace drivebay::program {
+
+bool notify_systemd(const std::string& message) {
+    const char* const path = std::getenv("NOTIFY_SOCKET");
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path == nullptr || std::strlen(path) < 2 || std::strlen(path) >= sizeof address.sun_path) {
+        return false;
+    }
+    std::strcpy(address.sun_path, path);
+    if (path[0] == '@') {
+        address.sun_path[0] = '\0';  // the abstract name space
+    }
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
+    return ::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL,
+                    reinterpret_cast<const sockaddr*>(&address), size) == static_cast<ssize_t>(message.size());
+}
+
+bool notify_reloading() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return notify_systemd(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1000000 + now.tv_nsec / 1000));
+}
+
+std::optional<Duration> watchdog_limit() {
+    const char* const text = std::getenv("WATCHDOG_USEC");
+    std::int64_t microseconds = 0;
+    if (text == nullptr || std::from_chars(text, text + std::strlen(text), microseconds).ec != std::errc{} ||
+        microseconds <= 0) {
+        return std::nullopt;
+    }
+    return std::chrono::microseconds(microseconds);
+}
+
+Watchdog::Watchdog(rpc::Reactor& reactor, Look look) : look_(std::move(look)), timer_(reactor) {
+    if (const std::optional<Duration> limit = watchdog_limit()) {
+        interval_ = *limit / 3;
+        wait();
+    }
+}
+
+void Watchdog::wait() {
+    timer_.set(*interval_, [this] {
+        if (look_) {
+            look_([this] { beat(); });
+        } else {
+            beat();
+        }
+    });
+}
+
+void Watchdog::beat() {
+    notify_systemd("WATCHDOG=1");
+    wait();
+}
+
+}  // namespace drivebay::program

@@ -1,0 +1,42 @@
+// sd_notify(3)'s protocol, without the library: what a service tells systemd, and the watchdog's beat. Does nothing where
+// nobody listens ($NOTIFY_SOCKET is unset).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "lib/base/clock.h"
+#include "lib/rpc/reactor.h"
+
+namespace drivebay::program {
+
+// One datagram of KEY=value lines. True: somebody was there to take it.
+bool notify_systemd(const std::string& message);
+
+// "RELOADING=1" with the time that systemd wants beside it; READY=1 ends it.
+bool notify_reloading();
+
+// How often systemd wants to hear from this service; nothing: it does not. Unlike sd_watchdog_enabled(3) this does not ask
+// whether $WATCHDOG_PID is this process: it may be this one's parent that systemd knows.
+std::optional<Duration> watchdog_limit();
+
+// Beats for as long as it lives, three times as often as is asked for, from the reactor's thread: a reactor that hangs is
+// silent, and the service restarted.
+class Watchdog {
+public:
+    // `look`, if given, is called before each beat, on the reactor's thread, and calls `alive` on that thread when what else
+    // has to turn does turn; until then there is no beat, and no second look.
+    using Look = std::function<void(std::function<void()> alive)>;
+    explicit Watchdog(rpc::Reactor& reactor, Look look = {});
+
+private:
+    void wait();
+    void beat();
+
+    Look look_;
+    std::optional<Duration> interval_;
+    rpc::Timer timer_;
+};
+
+}  // namespace drivebay::program

@@ -17,7 +17,11 @@ CXX ?= g++
 CXXFLAGS ?= -O2
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
 PACKAGES := fuse3 libnbd libconfig++ sqlite3 fmt openssl
-variant_release := -g1
+# What Debian builds packages with (dpkg-buildflags, hardening=+all), so that the packages are the programs that were tested;
+# no path of the build folder gets into them.
+variant_release := -g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	-Wformat -Werror=format-security -ffile-prefix-map=$(CURDIR)=.
+link_release := -Wl,-z,relro,-z,now
 variant_debug := -O0 -g
 variant_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 variant_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
@@ -60,7 +64,7 @@ all: $(addprefix $(BUILD)/,$(PROGRAMS))
 define program_rule
 $(BUILD)/$(1): $$(call objects,$$($(1)_MAIN) $$($$($(1)_ROOM)_SOURCES)) $(BUILD)/libdrivebay.a
 	$$(say) LINK $$@
-	$$(quiet)$$(CXX) $$(LDFLAGS) $$(CXXFLAGS) $$(variant_$$(VARIANT)) -o $$@ $$^ $$(LINK_LIBS)
+	$$(quiet)$$(CXX) $$(link_$$(VARIANT)) $$(LDFLAGS) $$(CXXFLAGS) $$(variant_$$(VARIANT)) -o $$@ $$^ $$(LINK_LIBS)
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
@@ -92,15 +96,30 @@ include tests/module.mk tests/sim/module.mk tests/bench/module.mk tests/fuzz/mod
 deps: ## install what building and testing need (from debian/control); nothing to do when all is there
 	@tests/deps.sh
 
+unitdir ?= /lib/systemd/system
+helperdir ?= /sbin
+completions := $(prefix)/share/bash-completion/completions
+
 .PHONY: install
 install: all ## install into $(DESTDIR)$(prefix)
-	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(sysconfdir)/drivebay $(DESTDIR)$(sysconfdir)/logrotate.d \
-		$(DESTDIR)$(prefix)/share/bash-completion/completions
+	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(helperdir) $(unitdir) $(mandir)/man5 $(mandir)/man8 $(completions) \
+		$(prefix)/share/zsh/vendor-completions $(prefix)/lib/sysusers.d $(prefix)/lib/tmpfiles.d $(prefix)/lib/modules-load.d \
+		$(sysconfdir)/drivebay/conf.d $(sysconfdir)/logrotate.d)
 	install $(BUILD)/drivebay-arbiterd $(BUILD)/drivebay-gadgetd $(DESTDIR)$(sbindir)
 	install $(BUILD)/drivebay $(BUILD)/drivebayfs $(DESTDIR)$(bindir)
-	install -m 644 cli/drivebay.8 arbiter/drivebay-arbiterd.8 fusefs/drivebayfs.8 gadgetd/drivebay-gadgetd.8 \
-		$(DESTDIR)$(mandir)/man8
-	install -m 644 cli/drivebay.bash-completion $(DESTDIR)$(prefix)/share/bash-completion/completions/drivebay
+	# where mount(8) looks for them, whatever the prefix
+	install fusefs/mount.fuse.drivebayfs fusefs/umount.fuse.drivebayfs $(DESTDIR)$(helperdir)
+	install -m 644 $(wildcard $(addsuffix /*.service,$(ROOMS))) $(DESTDIR)$(unitdir)
+	install -m 644 $(wildcard $(addsuffix /*.5,$(ROOMS))) $(DESTDIR)$(mandir)/man5
+	install -m 644 $(wildcard $(addsuffix /*.8,$(ROOMS))) $(DESTDIR)$(mandir)/man8
+	ln -sf mount.fuse.drivebayfs.8 $(DESTDIR)$(mandir)/man8/umount.fuse.drivebayfs.8
+	for file in $(wildcard $(addsuffix /*.bash-completion,$(ROOMS))); do \
+		install -m 644 $$file $(DESTDIR)$(completions)/$$(basename $$file .bash-completion) || exit 1; \
+	done
+	install -m 644 cli/drivebay.zsh-completion $(DESTDIR)$(prefix)/share/zsh/vendor-completions/_drivebay
+	install -m 644 arbiter/drivebay-arbiter.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/drivebay-arbiter.conf
+	install -m 644 arbiter/drivebay-arbiter.tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/drivebay-arbiter.conf
+	install -m 644 gadgetd/drivebay-gadgetd.modules-load $(DESTDIR)$(prefix)/lib/modules-load.d/drivebay-gadgetd.conf
 	@for pair in etc/arbiter.cfg=drivebay/arbiter.cfg etc/fusefs.cfg=drivebay/fusefs.cfg etc/gadgetd.cfg=drivebay/gadgetd.cfg \
 		arbiter/drivebay-arbiterd.logrotate=logrotate.d/drivebay-arbiterd; do \
 		file=$(DESTDIR)$(sysconfdir)/$${pair#*=}; \
@@ -113,8 +132,8 @@ clean: ## remove all that was built, the chassis' kernel included
 	rm -rf build
 
 .PHONY: deb
-deb: ## Debian packages (to come: says so and fails)
-	@echo "make deb: the packages come with the installation work; until then: make install" >&2; exit 1
+deb: deps ## Debian packages, into build/deb
+	@debian/make-packages $(BUILD) build/deb
 
 .PHONY: help
 help: ## list the targets

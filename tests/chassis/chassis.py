@@ -70,6 +70,11 @@ class Chassis:
         made = subprocess.run([os.path.join(HERE, "kernel.sh"), self.root], check=True,
                               stdout=subprocess.PIPE, text=True)
         self.kernel = made.stdout.strip()
+        tree = None
+        if any(one.systemd for one in self.specs):
+            made = subprocess.run([os.path.join(HERE, "debian.sh"), self.root], check=True,
+                                  stdout=subprocess.PIPE, text=True)
+            tree = made.stdout.strip()
         self._make_folder()
         self.network = Network(os.path.join(self.folder, "switch.log"))
         with open(os.path.join(self.kernel, "version"), encoding="ascii") as version:
@@ -79,9 +84,10 @@ class Chassis:
             folder = os.path.join(self.folder, one.name)
             os.mkdir(folder)
             with open(os.path.join(folder, "setup"), "w", encoding="utf-8") as target:
-                target.write(guest_setup.script(index, one, self.specs, modules, release))
+                target.write(guest_setup.script(index, one, self.specs, modules, release, tree))
             with open(os.path.join(folder, "agent"), "w", encoding="utf-8") as target:
                 target.write(os.path.join(HERE, "agent.py") + "\n")
+            shutil.copy(os.path.join(HERE, "agent.py"), folder)     # for a root that has not this one's paths
             self._make_disks(one, folder)
             self.machines[one.name] = Machine(self, one, index, folder)
         self.boot()

@@ -36,8 +36,9 @@ def modules(machine, modules_folder, version):
     yield f"{load} -a {' '.join(machine.all_modules())}"
     if machine.udcs:
         yield f"{load} dummy_hcd num={machine.udcs} is_super_speed=1"
-        yield f"echo {machine.poll_msecs} >/sys/module/block/parameters/events_dfl_poll_msecs"
-        yield "$B mount -t configfs configfs /sys/kernel/config"
+        if not machine.systemd:     # whose udev and units do that
+            yield f"echo {machine.poll_msecs} >/sys/module/block/parameters/events_dfl_poll_msecs"
+            yield "$B mount -t configfs configfs /sys/kernel/config"
     yield "$B umount /root/proc /root/sys /root/dev"
 
 
@@ -48,7 +49,43 @@ def disks(machine):
             yield f"$B mkdir -p {place}; $B mount -t ext4 /dev/vd{chr(97 + number)} {place}"
 
 
-def script(index, machine, all_machines, modules_folder, version):
+AGENT_UNIT = """\
+[Unit]
+Description=The agent of a chassis machine
+DefaultDependencies=no
+After=systemd-udevd.service systemd-tmpfiles-setup-dev.service
+[Service]
+ExecStart=/usr/bin/python3 -I -S /run/chassis/agent.py
+Restart=always
+KillMode=process
+"""
+
+
+def debian(index, machine, all_machines, modules_folder, version, tree):
+    """What makes the root of a machine with systemd, and goes there instead of to the agent."""
+    system = "/new/run/systemd/system"
+    yield f"""\
+$B mkdir -p /disk /new
+$B mount -o move /root/persistent /disk
+$B mkdir -p /disk/data /disk/work
+$B mount -t overlay -o lowerdir={shlex.quote("/lower" + tree)},upperdir=/disk/data,workdir=/disk/work,xino=off overlay /new
+$B mkdir -p /new/lib/modules/{version} /new/persistent
+$B mount -o bind {shlex.quote("/lower" + modules_folder)} /new/lib/modules/{version}
+$B mount -t tmpfs -o mode=755 run /new/run
+$B mkdir -p /new/run/chassis {system}/sysinit.target.wants
+$B mount -o move /root/run/chassis /new/run/chassis
+$B cat >{system}/chassis-agent.service <<'.'
+{AGENT_UNIT}.
+$B ln -s ../chassis-agent.service {system}/sysinit.target.wants/
+[ -e /new/etc/machine-id ] || echo {index + 1:032x} >/new/etc/machine-id
+echo {machine.name} >/new/etc/hostname
+$B cat >/new/etc/hosts <<'.'
+{hosts_file(all_machines)}.
+for d in proc sys dev; do $B mount -o move /$d /new/$d; done
+exec $B switch_root /new /sbin/init"""
+
+
+def script(index, machine, all_machines, modules_folder, version, tree=None):
     """The whole script as text."""
     lines = [
         # From here on the console has what the kernel says; `quiet` covered the boot.
@@ -64,5 +101,6 @@ def script(index, machine, all_machines, modules_folder, version):
         *modules(machine, modules_folder, version),
         *network(index, machine),
         *disks(machine),
+        *(debian(index, machine, all_machines, modules_folder, version, tree) if machine.systemd else ()),
     ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
 """Run the tests that need whole machines.
 
-    run.py [--build FOLDER] [--keep] [--list] [NAME ...]
+    run.py [--build FOLDER] [--tests FOLDER] [--keep] [--list] [NAME ...]
 
 NAME is a test, its file, or a part of either's name; all without one. One line a test, and
 at the end: chassis: N passed, N failed, N skipped. Exit status 1 when one failed, 2 for a
@@ -39,10 +39,10 @@ class Test:
         return not names or any(name in full for name in names)
 
 
-def discover(names):
+def discover(names, folder=HERE):
     """Tests by file and place in the file. A file that cannot be read is one failing test."""
     tests = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(HERE), "test_*.py"))):
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "test_*.py"))):
         name = os.path.basename(path)[:-3]
         try:
             module = importlib.import_module(name)
@@ -167,11 +167,14 @@ class Runner:
 def main():
     parser = argparse.ArgumentParser(description="Run the tests that need whole machines.")
     parser.add_argument("--build", metavar="FOLDER", help="the programs under test")
+    parser.add_argument("--tests", metavar="FOLDER", default=HERE, help="where the tests are, if not here")
     parser.add_argument("--keep", action="store_true", help="keep the machines of a failing test")
     parser.add_argument("--list", action="store_true", help="name the tests and stop")
     parser.add_argument("names", nargs="*", metavar="NAME")
     given = parser.parse_args()
-    tests = discover(given.names)
+    folder = os.path.abspath(given.tests)
+    sys.path.append(folder)
+    tests = discover(given.names, folder)
     if not tests:
         parser.error("no test has such a name")
     if given.list:
@@ -184,7 +187,7 @@ def main():
     else:
         for group in grouped(tests):
             runner.run_group(group)
-    print("chassis: {ok} passed, {FAIL} failed, {skip} skipped".format(**runner.counts))
+    print(os.path.basename(folder) + ": {ok} passed, {FAIL} failed, {skip} skipped".format(**runner.counts))
     return 1 if runner.counts["FAIL"] else 0
 
 

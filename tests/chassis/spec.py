@@ -40,6 +40,8 @@ class Disk:
 class Spec:
     """A machine. `udcs`: how many dummy_hcd device ports (each wired to a host port of the same kernel).
 
+    `systemd`: boots a Debian of its own with systemd (debian.sh) instead of the agent alone. What it writes goes to its first
+    disk, so that it outlives a reboot; packages are installed in it as on any machine.
     `poll_msecs`: how often this host looks for a changed medium; udev sets 2000, without
     udev the kernel never looks. `cpus`: emulated processors.
     """
@@ -52,8 +54,11 @@ class Spec:
     modules: list = dataclasses.field(default_factory=list)
     poll_msecs: int = 500
     mtu: int = 16000
+    systemd: bool = False
 
     def __post_init__(self):
+        if self.systemd:
+            self.disks = [Disk(size=2 << 30, mount="/persistent"), *self.disks]
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
             raise ValueError(f"'{self.name}' is no name for a machine")
         if self.addresses is None:
@@ -66,7 +71,8 @@ class Spec:
         if any(disk.mount for disk in self.disks):
             wanted.append("ext4")
         if self.udcs:
-            wanted += MODULES["usb"]
+            # What a gadget needs is loaded by who needs it, where there is a systemd.
+            wanted += [one for one in MODULES["usb"] if not self.systemd or "-storage" in one or "_mod" in one]
         return list(dict.fromkeys(wanted + self.modules))
 
 

@@ -1,6 +1,8 @@
 // drivebayfs: the drives as files, on the management module and on a blade. See doc/DESIGN.md.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -44,6 +46,7 @@ private:
     Status start_front(HandedOver given);
     void stop(const std::string& reason);
     void stop_behind_front();
+    void tell_keeper(char word) { (void)!write(keeper_.get(), &word, 1); }
 
     const FusefsSettings& settings_;
     const MountRequest& mount_;
@@ -54,6 +57,7 @@ private:
     std::optional<DrainService> service_;
     std::optional<FuseSession> front_;
     program::Readiness readiness_;
+    UniqueFd keeper_;  // what is said there: keeper.h
     bool stopping_ = false;
 };
 
@@ -136,6 +140,7 @@ Status Drivebayfs::start_front(HandedOver given) {
     settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
     settings.refuse_suspects = given.suspects;
     Catalogue& catalogue = settings_.is_blade() ? *blade_ : data_path_->catalogue();
+    keeper_.reset(fcntl(given.ready.get(), F_DUPFD_CLOEXEC, 0));
     readiness_ = program::Readiness(std::move(given.ready), given.in_background);
     front_.emplace(loop_, catalogue, std::move(given.session), settings);
     return front_->start(
@@ -155,6 +160,7 @@ void Drivebayfs::stop(const std::string& reason) {
     if (blade_) {
         blade_->give_up_after(flush_limit);
     }
+    tell_keeper(said_ending);
     front_->stop([this] { stop_behind_front(); });
 }
 
@@ -202,7 +208,9 @@ int Drivebayfs::run(HandedOver given, program::Readiness& starter) {
     }
     // A loop that hangs is silent, too.
     const program::Watchdog watchdog(
-        reactor_, [this](const auto& alive) { loop_.post([this, alive] { reactor_.post(alive); }); });
+        reactor_, server_beat_interval(),
+        [this](const auto& alive) { loop_.post([this, alive] { reactor_.post(alive); }); },
+        [this] { tell_keeper(said_alive); });
     std::thread data([this] { loop_.run(); });
     pthread_setname_np(data.native_handle(), "data");
     reactor_.run();

@@ -12,10 +12,12 @@
 #include <cerrno>
 #include <csignal>
 #include <optional>
+#include <string_view>
 
 #include "fusefs/keeper/fuse_mount.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/program/systemd.h"
 
 namespace drivebay {
 
@@ -29,6 +31,11 @@ constexpr unsigned suspicious_crashes = 3;
 constexpr Duration first_delay = 50ms;
 constexpr Duration last_delay = 1s;
 
+// In server_beat_interval()s. Looks are counted and not time, so that a machine that slept, or is short of processors, finds
+// no server hanging that could not run either.
+constexpr unsigned looks_a_limit = 30;
+constexpr unsigned looks_while_serving = 5;
+
 class Keeper {
 public:
     Keeper(KeptSession session, const KeeperSettings& settings, program::Readiness& readiness)
@@ -41,6 +48,9 @@ private:
     bool start_server();
     [[noreturn]] void become_server(int ready);
     void wait_for_events();
+    void hear_server();
+    // A watch's turn has come: is the server still there?
+    void look();
     void on_signal(int number);
     // The exit status, if that was the end.
     std::optional<int> on_server_end(int status);
@@ -51,11 +61,17 @@ private:
     program::Readiness& readiness_;
     sigset_t signals_{};
     UniqueFd signal_;
-    UniqueFd ready_;  // the server tells by it that it serves; closed once it did
+    UniqueFd ready_;  // the server tells by it that it serves, and then again and again that it still does
     pid_t server_ = -1;
     Instant started_{};
     std::optional<Instant> start_at_;  // while there is no server
-    bool was_ready_ = false;
+    const std::optional<Duration> beat_ = server_beat_interval();
+    std::optional<Instant> look_at_;
+    Instant heard_{};  // of this server, last
+    unsigned silent_looks_ = 0;
+    enum class Server { starts, serves, ends } state_ = Server::starts;
+    bool hung_ = false;       // and was killed for it
+    bool was_ready_ = false;  // this server or one before it
     bool ending_ = false;
     unsigned quick_crashes_ = 0;
     Duration delay_ = first_delay;
@@ -89,14 +105,18 @@ void Keeper::become_server(int ready) {
 
 bool Keeper::start_server() {
     std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    // What the server says is never to make it wait.
+    if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
         return false;
     }
     const UniqueFd servers_end(ends[1]);
     ready_.reset(ends[0]);
     const pid_t keeper = getpid();
-    started_ = BootClock::now();
+    started_ = heard_ = BootClock::now();
     start_at_.reset();
+    silent_looks_ = 0;
+    state_ = Server::starts;
+    hung_ = false;
     server_ = fork();
     if (server_ == 0) {
         // Nobody could start it again: then there is to be none.
@@ -112,25 +132,56 @@ bool Keeper::start_server() {
 void Keeper::wait_for_events() {
     std::array<pollfd, 2> watched = {pollfd{signal_.get(), POLLIN, 0}, pollfd{ready_.get(), POLLIN, 0}};
     int limit = -1;
-    if (start_at_) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*start_at_ - BootClock::now());
-        limit = static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+    for (const std::optional<Instant>& next : {start_at_, look_at_}) {
+        if (next) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - BootClock::now());
+            const int wait = static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+            limit = limit < 0 ? wait : std::min(limit, wait);
+        }
     }
     if (poll(watched.data(), watched.size(), limit) <= 0) {
         return;
     }
     if (watched[1].revents != 0) {
-        char word = 0;
-        if (read(ready_.get(), &word, 1) == 1) {
-            was_ready_ = true;
-            readiness_.ready("mounted on " + session_.mount_point);
-        }
-        ready_.reset();
+        hear_server();
     }
     signalfd_siginfo heard{};
     while (read(signal_.get(), &heard, sizeof heard) == sizeof heard) {
         on_signal(static_cast<int>(heard.ssi_signo));
     }
+}
+
+void Keeper::hear_server() {
+    std::array<char, 64> words{};
+    const ssize_t count = read(ready_.get(), words.data(), words.size());
+    if (count <= 0) {
+        ready_.reset();
+        return;
+    }
+    heard_ = BootClock::now();
+    silent_looks_ = 0;
+    for (const char word : std::string_view(words.data(), static_cast<std::size_t>(count))) {
+        if (word == said_ready) {
+            state_ = Server::serves;
+            was_ready_ = true;
+            readiness_.ready("mounted on " + session_.mount_point);
+        } else if (word == said_ending) {
+            state_ = Server::ends;
+        }
+    }
+}
+
+void Keeper::look() {
+    look_at_ = BootClock::now() + *beat_;
+    program::notify_systemd("WATCHDOG=1");
+    // One that ends takes the time that it needs, and whoever asked for that has a limit of his own.
+    if (server_ <= 0 || ending_ || hung_ || state_ == Server::ends ||
+        ++silent_looks_ <= (state_ == Server::serves ? looks_while_serving : looks_a_limit)) {
+        return;
+    }
+    hung_ = true;
+    log::error("the server hangs; it is killed", {{"silent_s", (BootClock::now() - heard_) / 1s}});
+    kill(server_, SIGKILL);
 }
 
 void Keeper::on_signal(int number) {
@@ -159,8 +210,8 @@ std::optional<int> Keeper::on_server_end(int status) {
         return give_up(exited ? WEXITSTATUS(status) : 1);
     }
     const Instant now = BootClock::now();
-    const bool killed = !exited && WTERMSIG(status) == SIGKILL;
-    const bool quick = now - started_ < quick_crash;
+    const bool killed = !exited && WTERMSIG(status) == SIGKILL && !hung_;
+    const bool quick = (hung_ ? heard_ : now) - started_ < quick_crash;
     quick_crashes_ = quick && !killed ? quick_crashes_ + 1 : 0;
     delay_ = quick && !killed ? std::min(delay_ * 2, last_delay) : first_delay;
     start_at_ = killed ? now : now + delay_;
@@ -178,9 +229,13 @@ int Keeper::run() {
         return give_up(1);
     }
     start_at_ = BootClock::now();
+    look_at_ = beat_ ? start_at_ : std::nullopt;
     for (;;) {
         if (ending_ && server_ <= 0) {
             return give_up(0);
+        }
+        if (look_at_ && BootClock::now() >= *look_at_) {
+            look();
         }
         if (start_at_ && BootClock::now() >= *start_at_ && !start_server()) {
             log::error("the server cannot be started", {{"error", errno}});
@@ -197,6 +252,11 @@ int Keeper::run() {
 }
 
 }  // namespace
+
+std::optional<Duration> server_beat_interval() {
+    const std::optional<Duration> limit = program::watchdog_limit();
+    return limit ? std::optional<Duration>(*limit / looks_a_limit) : std::nullopt;
+}
 
 int keep(KeptSession session, const KeeperSettings& settings, program::Readiness& readiness) {
     return Keeper(std::move(session), settings, readiness).run();

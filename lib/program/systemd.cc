@@ -46,26 +46,33 @@ std::optional<Duration> watchdog_limit() {
     return std::chrono::microseconds(microseconds);
 }
 
-Watchdog::Watchdog(rpc::Reactor& reactor, Look look) : look_(std::move(look)), timer_(reactor) {
-    if (const std::optional<Duration> limit = watchdog_limit()) {
-        interval_ = *limit / 3;
+namespace {
+
+std::optional<Duration> watchdog_interval() {
+    const std::optional<Duration> limit = watchdog_limit();
+    return limit ? std::optional<Duration>(*limit / 3) : std::nullopt;
+}
+
+}  // namespace
+
+Watchdog::Watchdog(rpc::Reactor& reactor)
+    : Watchdog(
+          reactor, watchdog_interval(), [](const auto& alive) { alive(); }, [] { notify_systemd("WATCHDOG=1"); }) {}
+
+Watchdog::Watchdog(rpc::Reactor& reactor, std::optional<Duration> interval, Look look, std::function<void()> beat)
+    : interval_(interval), look_(std::move(look)), beat_(std::move(beat)), timer_(reactor) {
+    if (interval_) {
         wait();
     }
 }
 
 void Watchdog::wait() {
     timer_.set(*interval_, [this] {
-        if (look_) {
-            look_([this] { beat(); });
-        } else {
-            beat();
-        }
+        look_([this] {
+            beat_();
+            wait();
+        });
     });
-}
-
-void Watchdog::beat() {
-    notify_systemd("WATCHDOG=1");
-    wait();
 }
 
 }  // namespace drivebay::program

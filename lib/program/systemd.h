@@ -21,21 +21,24 @@ bool notify_reloading();
 // whether $WATCHDOG_PID is this process: it may be this one's parent that systemd knows.
 std::optional<Duration> watchdog_limit();
 
-// Beats for as long as it lives, three times as often as is asked for, from the reactor's thread: a reactor that hangs is
-// silent, and the service restarted.
+// Beats for as long as it lives, from the reactor's thread: a reactor that hangs is silent, and the service restarted.
 class Watchdog {
 public:
-    // `look`, if given, is called before each beat, on the reactor's thread, and calls `alive` on that thread when what else
-    // has to turn does turn; until then there is no beat, and no second look.
+    // Where systemd asks for it, three times as often as it asks.
+    explicit Watchdog(rpc::Reactor& reactor);
+
+    // For somebody else who listens: `beat` each `interval`, if there is one. `look` is called before each, on the reactor's
+    // thread, and calls `alive` on that thread when what else has to turn does turn; until then there is no beat, and no
+    // second look.
     using Look = std::function<void(std::function<void()> alive)>;
-    explicit Watchdog(rpc::Reactor& reactor, Look look = {});
+    Watchdog(rpc::Reactor& reactor, std::optional<Duration> interval, Look look, std::function<void()> beat);
 
 private:
     void wait();
-    void beat();
 
-    Look look_;
     std::optional<Duration> interval_;
+    Look look_;
+    std::function<void()> beat_;
     rpc::Timer timer_;
 };
 

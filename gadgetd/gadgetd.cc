@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 
 #include "gadgetd/gadget_keeper.h"
 #include "gadgetd/gadget_tree.h"
@@ -68,14 +69,26 @@ int remove(const Settings& settings, program::Readiness& readiness) {
     return 0;
 }
 
-// Whoever stops this program says beforehand, by this file, that the machine goes down. It is on a tmpfs, and told once.
-bool told_to_leave(const std::string& run_dir) {
+// Whoever stops this program says beforehand (--leave), by this file, that the machine goes down. It is on a tmpfs, and told
+// once.
+std::string leave_file(const Settings& settings) { return settings.run_dir + "/leave"; }
+
+int say_leave(const Settings& settings) {
+    const UniqueFd file(open(leave_file(settings).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) {
+        log::error("cannot say that the machine goes down", {{"file", leave_file(settings)}, {"error", errno}});
+        return 1;
+    }
+    return 0;
+}
+
+bool told_to_leave(const Settings& settings) {
     std::error_code error;
-    return std::filesystem::remove(run_dir + "/leave", error);
+    return std::filesystem::remove(leave_file(settings), error);
 }
 
 int run(const Settings& settings, program::Readiness& readiness) {
-    (void)told_to_leave(settings.run_dir);  // that was somebody else
+    (void)told_to_leave(settings);  // that was somebody else
     Result<GadgetTree> tree = raise_gadget(settings.shape());
     if (!tree) {
         log::error("the gadget cannot be made", {{"error", tree.error().message}});
@@ -92,7 +105,7 @@ int run(const Settings& settings, program::Readiness& readiness) {
     reactor.on_signals(
         [&](int) {
             readiness.stopping();
-            leaving = told_to_leave(settings.run_dir);
+            leaving = told_to_leave(settings);
             if (leaving) {
                 log::notice("the machine goes down: every medium is put out, drained and released first");
                 keeper.leave(leave_limit, [&reactor] { reactor.stop(); });
@@ -119,6 +132,7 @@ int main(int argc, char** argv) {
     config::Schema schema("drivebay-gadgetd");
     settings.describe(schema);
     bool removing = false;
+    bool leaving = false;
 
     program::Daemon daemon;
     daemon.name = "drivebay-gadgetd";
@@ -127,8 +141,11 @@ int main(int argc, char** argv) {
     daemon.schema = &schema;
     daemon.add_options = [&](CLI::App& app) {
         app.add_flag("--remove", removing, "take the gadget down for good and exit: the host loses its drives");
+        app.add_flag("--leave", leaving,
+                     "tell the one that runs that its end is the machine's: it then ejects, drains and releases first");
     };
     daemon.check = [&] { return settings.complete(); };
+    daemon.instead = [&] { return leaving ? std::optional<int>(say_leave(settings)) : std::nullopt; };
     daemon.run = [&](program::Readiness& readiness) {
         Result<UniqueFd> lock = lock_run_dir(settings.run_dir);
         if (!lock) {

@@ -116,7 +116,9 @@ install: all ## install into $(DESTDIR)$(prefix)
 	for file in $(wildcard $(addsuffix /*.bash-completion,$(ROOMS))); do \
 		install -m 644 $$file $(DESTDIR)$(completions)/$$(basename $$file .bash-completion) || exit 1; \
 	done
-	install -m 644 cli/drivebay.zsh-completion $(DESTDIR)$(prefix)/share/zsh/vendor-completions/_drivebay
+	for file in $(wildcard $(addsuffix /*.zsh-completion,$(ROOMS))); do \
+		install -m 644 $$file $(DESTDIR)$(prefix)/share/zsh/vendor-completions/_$$(basename $$file .zsh-completion) || exit 1; \
+	done
 	install -m 644 arbiter/drivebay-arbiter.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/drivebay-arbiter.conf
 	install -m 644 arbiter/drivebay-arbiter.tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/drivebay-arbiter.conf
 	install -m 644 gadgetd/drivebay-gadgetd.modules-load $(DESTDIR)$(prefix)/lib/modules-load.d/drivebay-gadgetd.conf

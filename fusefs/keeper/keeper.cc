@@ -173,7 +173,7 @@ void Keeper::hear_server() {
 
 void Keeper::look() {
     look_at_ = BootClock::now() + *beat_;
-    program::notify_systemd("WATCHDOG=1");
+    program::beat_systemd();
     // One that ends takes the time that it needs, and whoever asked for that has a limit of his own.
     if (server_ <= 0 || ending_ || hung_ || state_ == Server::ends ||
         ++silent_looks_ <= (state_ == Server::serves ? looks_while_serving : looks_a_limit)) {

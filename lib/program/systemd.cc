@@ -13,7 +13,9 @@
 
 namespace drivebay::program {
 
-bool notify_systemd(const std::string& message) {
+namespace {
+
+bool send_to_systemd(const std::string& message, int flags) {
     const char* const path = std::getenv("NOTIFY_SOCKET");
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -26,9 +28,15 @@ bool notify_systemd(const std::string& message) {
     }
     const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-    return ::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL,
+    return ::sendto(socket.get(), message.data(), message.size(), MSG_NOSIGNAL | flags,
                     reinterpret_cast<const sockaddr*>(&address), size) == static_cast<ssize_t>(message.size());
 }
+
+}  // namespace
+
+bool notify_systemd(const std::string& message) { return send_to_systemd(message, 0); }
+
+void beat_systemd() { send_to_systemd("WATCHDOG=1", MSG_DONTWAIT); }
 
 bool notify_reloading() {
     timespec now{};
@@ -57,7 +65,7 @@ std::optional<Duration> watchdog_interval() {
 
 Watchdog::Watchdog(rpc::Reactor& reactor)
     : Watchdog(
-          reactor, watchdog_interval(), [](const auto& alive) { alive(); }, [] { notify_systemd("WATCHDOG=1"); }) {}
+          reactor, watchdog_interval(), [](const auto& alive) { alive(); }, beat_systemd) {}
 
 Watchdog::Watchdog(rpc::Reactor& reactor, std::optional<Duration> interval, Look look, std::function<void()> beat)
     : interval_(interval), look_(std::move(look)), beat_(std::move(beat)), timer_(reactor) {

@@ -14,6 +14,9 @@ namespace drivebay::program {
 // One datagram of KEY=value lines. True: somebody was there to take it.
 bool notify_systemd(const std::string& message);
 
+// A sign of life for the watchdog. Never waits: where systemd has not taken the last ones yet, this one is not needed.
+void beat_systemd();
+
 // "RELOADING=1" with the time that systemd wants beside it; READY=1 ends it.
 bool notify_reloading();
 

@@ -40,5 +40,7 @@ void add_leases_command(CLI::App& program, Invocation& invocation);
 void add_events_command(CLI::App& program, Invocation& invocation);
 void add_backup_command(CLI::App& program, Invocation& invocation);
 void add_check_config_command(CLI::App& program, Invocation& invocation);
+// export-config, import-config
+void add_state_commands(CLI::App& program, Invocation& invocation);
 
 }  // namespace drivebay::cli

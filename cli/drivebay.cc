@@ -70,6 +70,7 @@ int run(int argc, char** argv) {
     add_events_command(program, invocation);
     add_backup_command(program, invocation);
     add_check_config_command(program, invocation);
+    add_state_commands(program, invocation);
     try {
         program.parse(argc, argv);
     } catch (const CLI::Success& asked_for_help_or_version) {

@@ -8,12 +8,14 @@ cli_SOURCES := \
 	cli/command_events.cc \
 	cli/command_leases.cc \
 	cli/command_present.cc \
+	cli/command_state.cc \
 	cli/command_status.cc \
 	cli/command_withdraw.cc \
 	cli/daemon_check.cc \
 	cli/invocation.cc \
 	cli/lease_wait.cc \
 	cli/report.cc \
+	cli/state_file.cc \
 	cli/table.cc
 
 drivebay_MAIN := cli/drivebay.cc
@@ -22,4 +24,5 @@ cli_TESTS := \
 	tests/unit/cli_arguments_test.cc \
 	tests/unit/cli_daemon_check_test.cc \
 	tests/unit/cli_lease_wait_test.cc \
+	tests/unit/cli_state_file_test.cc \
 	tests/unit/cli_table_test.cc

@@ -283,6 +283,11 @@ int run(int argc, char** argv) {
         if (!mount->mount_point.empty()) {
             mount->mount_point = std::filesystem::absolute(mount->mount_point).string();
         }
+        if (settings.is_blade() && !mount->source.empty()) {
+            if (const auto management = management_endpoint(settings, *mount); !management) {
+                return management.error();
+            }
+        }
         if (Status fits = settings.check(); !fits || settings.tls_certificate.empty()) {
             return fits;
         }

@@ -240,6 +240,11 @@ int mount_and_keep(const MountRequest& request, KeeperSettings keeper, program::
 
 int run(int argc, char** argv) {
     std::vector<std::string> arguments(argv, argv + argc);
+    // Whatever the configuration says: an upgrade asks both programs.
+    if (arguments.size() == 2 && arguments[1] == "--kept-layout") {
+        fmt::print("{} {}\n", KeptLayout::version, sizeof(KeptLayout));
+        return 0;
+    }
     KeeperSettings keeper;
     keeper.program = std::filesystem::read_symlink("/proc/self/exe").string();
     keeper.arguments = arguments;
@@ -266,9 +271,12 @@ int run(int argc, char** argv) {
     daemon.default_config = "/etc/drivebay/fusefs.cfg";
     daemon.schema = &schema;
     std::string options_shown;
+    bool kept_layout_shown = false;
     daemon.add_options = [&](CLI::App& app) {
         app.add_option("SOURCE", mount->source, "drivebay; on a blade the management module's address, HOST[:PORT]");
         app.add_option("MOUNTPOINT", mount->mount_point, "an existing folder");
+        app.add_flag("--kept-layout", kept_layout_shown,
+                     "alone: print which memory of another drivebayfs' mount this program can take over, and exit");
         app.add_option(
             "-o", options_shown,
             "mount options: config=PATH, role=management|blade, blade=NAME, allow_other, ro, and mount's own");
@@ -283,13 +291,15 @@ int run(int argc, char** argv) {
         if (!mount->mount_point.empty()) {
             mount->mount_point = std::filesystem::absolute(mount->mount_point).string();
         }
-        if (settings.is_blade() && !mount->source.empty()) {
-            if (const auto management = management_endpoint(settings, *mount); !management) {
-                return management.error();
-            }
-        }
-        if (Status fits = settings.check(); !fits || settings.tls_certificate.empty()) {
+        if (Status fits = settings.check(); !fits) {
             return fits;
+        }
+        if (settings.is_blade() && !mount->source.empty()) {
+            const auto management = management_endpoint(settings, *mount);
+            return management ? success() : Status(management.error());
+        }
+        if (settings.tls_certificate.empty()) {
+            return success();
         }
         const auto tls = nbd::TlsContext::load(tls_files(settings));
         return tls ? success() : Status(tls.error());

@@ -25,6 +25,7 @@ run mount "$@"
 run kill "$@"
 run partitions "$@"
 run chassis "$@"
+run packages "$@"
 
 cat "$reports"/* | awk -v broken=$broken '
     /^[a-z]+: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { passed += $2; failed += $4; skipped += $6 }

@@ -32,17 +32,24 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 	@tests/kill/partitions.py --build $(BUILD)
 
 .PHONY: check-long
-check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills)
+check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills), upgrades and removal of the packages, reproducible builds
 	@$(MAKE) --no-print-directory all $(BUILD)/random-operations
 	@$(MAKE) --no-print-directory sim SEED= SEEDS=10000
 	@$(MAKE) --no-print-directory sim-mutants
 	@LIMIT=3600 OPERATIONS=1000000 tests/mount/run.sh $(BUILD) a_byte_read_is_not_the_byte_written
 	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
 		--seconds 3600 $(if $(SEED),--seed $(SEED))
+	@tests/packages/run.sh $(BUILD) test_debs
+	@tests/chassis/run.py --build $(BUILD) --tests tests/packages/long
+	@tests/packages/reproducible.sh
 
 .PHONY: check-chassis
 check-chassis: all chassis-kernel ## real kernels, gadget driver and USB stack, in virtual machines
 	@tests/chassis/run.py --build $(BUILD)
+
+.PHONY: check-packages
+check-packages: all chassis-kernel ## the packages: made from BUILD, and installed on virtual machines with systemd (TESTS=name: one test)
+	@tests/packages/run.sh $(BUILD) $(TESTS)
 
 .PHONY: chassis-kernel
 chassis-kernel:

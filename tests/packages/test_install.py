@@ -1,111 +1,71 @@
 """The packages on machines with systemd, as README.md ("Install on a real chassis") has it: installed, three files edited, a
-line of fstab, a reboot."""
-import glob
-import os
+line of fstab, a reboot. What takes longer is in long/. The tests follow each other in one boot."""
 import re
-import shutil
 
-from chassis import Spec
-from deployment import Deployment, sha256
-from machine import wait_until
+import installed
+from installed import main_pid
 from testing import limit
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-MACHINES = [Spec("mm", systemd=True, memory=512), Spec("blade01", systemd=True, memory=512, udcs=1),
-            Spec("blade02", systemd=True, memory=512, udcs=1)]
-BLADES = ("blade01", "blade02")
-
-
-def readme():
-    """The commands and the edits of the section, by machine: {"mm": [line, …], "blade": […], "reboot": […]}."""
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
-        section = file.read().split("\n## Install on a real chassis\n")[1].split("\n## ")[0]
-    parts = {"mm": [], "blade": [], "after": []}
-    now = None
-    for line in section.splitlines():
-        for words, part in (("**On the management module", "mm"), ("**On each blade", "blade"), ("**Reboot", "after")):
-            now = part if line.startswith(words) else now
-        if now and line.startswith("    "):
-            parts[now].append(line.strip())
-    return parts
-
-
-def typed(machine, line, names):
-    """A line of the README as it is typed on this machine: an edit (FILE: LINE), or a command."""
-    for name, value in names.items():
-        line = line.replace(name, value)
-    edit = re.fullmatch(r"(/etc/\S+): +(.*)", line)
-    if edit:
-        machine.python(edited, edit[1], edit[2])
-    elif line.startswith("apt install"):
-        machine.run(line.replace("apt install", "apt-get -qy install"), cwd="/run/chassis/debs", timeout=300)
-    else:
-        machine.run(line, timeout=120)
-
-
-def edited(path, line):
-    """As an operator does: the key is there, perhaps in a comment. A line without a key goes to the end."""
-    import re
-    with open(path, "a+", encoding="utf-8") as file:
-        file.seek(0)
-        text = file.read()
-    for setting in re.findall(r"\w+ = [^;{]+;", line):
-        key = setting.split(" = ")[0]
-        text, count = re.subn(rf"^( *)(// )?{key} = .*$", lambda found: found[1] + setting, text, count=1, flags=re.M)
-        assert count == 1, f"{path} has no line for {key}"
-    if " = " not in line:
-        text += line + "\n"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def reboot(c):
-    """All at once, as a power cycle that is announced."""
-    for machine in c:
-        machine.run("systemctl reboot --no-block", check=False)
-    for machine in c:
-        wait_until(lambda one=machine: not one.running, 90, f"{machine.name} goes down")
-    for machine in c:
-        machine.kill()
-    c.boot()
-
-
-def debs_into(machine, build):
-    """What `make deb` made, where the machine can read it."""
-    place = os.path.join(machine.folder, "debs")
-    shutil.rmtree(place, ignore_errors=True)
-    os.mkdir(place)
-    for path in glob.glob(os.path.join(glob.escape(build), "*.deb")):
-        shutil.copy(path, place)
-
-
+MACHINES = installed.MACHINES
 d = None
 
 
 def setup(c):
     global d
-    d = Deployment(c)
-    for machine in c:
-        debs_into(machine, os.path.join(TOP, "build", "deb"))
-        machine.wait_until("systemctl is-system-running | grep -Eq 'running|degraded'", 60)
+    d = installed.prepared(c)
 
 
 @limit(420)
 def test_e2_a_chassis_set_up_as_the_readme_says_has_no_drive_after_a_reboot(c):
-    mm, lines = c["mm"], readme()
-    assert lines["mm"] and lines["blade"] and lines["after"], "the README has no such section"
-    mm.run("mkdir -p /srv/images && head -c 3M /dev/urandom >/srv/images/debian.iso")
-    for line in lines["mm"]:
-        typed(mm, line, {"10.0.0.1": mm.address})
-    for name in BLADES:
-        for line in lines["blade"]:
-            typed(c[name], line, {"10.0.0.1": mm.address, "blade01": name})
-    reboot(c)
-    wanted = sha256(mm, "/srv/images/debian.iso")
-    for line in lines["after"]:
-        mm.wait_until("drivebay status", 60, "the arbiter answers")
-        wait_until(lambda: mm.run(line, check=False, timeout=60).rc == 0, 60, line)
-    for name in BLADES:
-        device = d.host_device("install", name, 60)
-        assert sha256(c[name], device["path"], 3 << 20) == wanted, name
+    installed.set_up(c, d)
     return "both hosts have the drive"
+
+
+@limit(90)
+def test_a_service_runs_with_more_rights_than_its_unit_says(c):
+    found = []
+    for machine, unit in ((c["mm"], "drivebay-arbiterd"), (c["mm"], "drivebayfs@srv-drivebay"),
+                          (c["blade01"], "drivebay-gadgetd"), (c["blade01"], "drivebayfs@srv-drivebay")):
+        status = machine.get(f"/proc/{main_pid(machine, unit)}/status").decode()
+        field = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.split()[1:]}
+        # Of all its processes: a keeper listens to nothing.
+        group = machine.run(f"systemctl show -p ControlGroup --value {unit}").out.strip()
+        pids = "|".join(machine.get(f"/sys/fs/cgroup{group}/cgroup.procs").decode().split())
+        ports = sorted(re.findall(rf"(\S+:\d+)\s+\S+\s+users:.*pid=(?:{pids})\b", machine.run("ss -Hltnp").out))
+        level = machine.run(f"systemd-analyze security {unit}.service | tail -n 1", timeout=60).out
+        found.append(f"{machine.name} {unit}: uid {field['Uid']}, CapEff {field['CapEff']}, NoNewPrivs "
+                     f"{field['NoNewPrivs']}, Seccomp {field['Seccomp']}, listens {ports}, {level.split(': ')[-1].strip()}")
+        assert field["NoNewPrivs"] == "1" and field["Seccomp"] == "2", field
+    print("\n".join("       " + line for line in found), flush=True)
+    assert "uid 0" not in found[0] and "CapEff 0000000000000000" in found[0], found[0]
+
+
+def test_a_reload_with_a_mistake_changes_something_or_succeeds(c):
+    mm = c["mm"]
+    mm.put("/etc/drivebay/conf.d/arbiter-ttl.cfg", "lease = { ttl_ms = 7000; };\n")
+    mm.run("systemctl reload drivebay-arbiterd")
+    mm.wait_until("journalctl -u drivebay-arbiterd -o cat | grep 'a setting changed' | grep -q ttl_ms", 10)
+    mm.put("/etc/drivebay/conf.d/arbiter-ttl.cfg", "lese = { ttl_ms = 8000; };\n")
+    assert mm.run("systemctl reload drivebay-arbiterd", check=False).rc != 0
+    mm.wait_until("journalctl -u drivebay-arbiterd -o cat | grep -q 'arbiter-ttl.cfg:1: unknown key `lese`'", 10)
+    mm.run("systemctl is-active drivebay-arbiterd && drivebay status && rm /etc/drivebay/conf.d/arbiter-ttl.cfg")
+
+
+@limit(180)
+def test_e5_a_wrong_mount_hangs_or_says_nothing(c):
+    mm = c["mm"]
+    said = mm.run("mount /srv/drivebay", check=False, timeout=30)
+    assert said.rc != 0 and "already" in said.err, said
+    cases = [("drivebay /srv/other fuse.drivebayfs config=/nowhere.cfg 0 0", "no configuration file /nowhere.cfg"),
+             ("drivebay /srv/other fuse.drivebayfs defaults,lese=5 0 0", "unknown mount option \"lese=5\""),
+             ("drivebay /srv/missing fuse.drivebayfs defaults 0 0", "does not exist"),
+             ("drivebay /srv/other fuse.drivebayfs role=blade 0 0", "no name is given"),
+             # The same state and socket as the mount that is there: two would be two gates.
+             ("drivebay /srv/other fuse.drivebayfs defaults 0 0", "/srv/other is not mounted")]
+    mm.run("mkdir -p /srv/other")
+    for line, sentence in cases:
+        mm.put("/tmp/fstab", line + "\n")
+        said = mm.run(f"mount -T /tmp/fstab {line.split()[1]}", check=False, timeout=60)
+        assert said.rc != 0 and sentence in said.err, said
+        assert "/srv/other" not in mm.run("cat /proc/mounts").out
+    mm.run("rmdir /srv/other")

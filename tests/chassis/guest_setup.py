@@ -61,6 +61,11 @@ KillMode=process
 """
 
 
+# What udev would load for an emulated processor, whose self-tests and set-up take it seconds at each boot.
+USELESS = ("kvm_amd kvm_intel powernow_k8 aesni_intel ghash_clmulni_intel crct10dif_pclmul crc32_pclmul sha512_ssse3 sha256_ssse3"
+           " sha1_ssse3 edac_mce_amd ccp pcspkr psmouse evdev floppy i2c_piix4 button serio_raw joydev")
+
+
 def debian(index, machine, all_machines, modules_folder, version, tree):
     """What makes the root of a machine with systemd, and goes there instead of to the agent."""
     system = "/new/run/systemd/system"
@@ -77,6 +82,11 @@ $B mount -o move /root/run/chassis /new/run/chassis
 $B cat >{system}/chassis-agent.service <<'.'
 {AGENT_UNIT}.
 $B ln -s ../chassis-agent.service {system}/sysinit.target.wants/
+$B mkdir -p /new/run/modprobe.d
+for module in {USELESS}; do echo "blacklist $module"; done >/new/run/modprobe.d/chassis.conf
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer; do
+    $B ln -s /dev/null {system}/$unit
+done
 [ -e /new/etc/machine-id ] || echo {index + 1:032x} >/new/etc/machine-id
 echo {machine.name} >/new/etc/hostname
 $B cat >/new/etc/hosts <<'.'

@@ -48,8 +48,8 @@ check-chassis: all chassis-kernel ## real kernels, gadget driver and USB stack, 
 	@tests/chassis/run.py --build $(BUILD)
 
 .PHONY: check-packages
-check-packages: all chassis-kernel ## the packages: made from BUILD, and installed on virtual machines with systemd (TESTS=name: one test)
-	@tests/packages/run.sh $(BUILD) $(TESTS)
+check-packages: all chassis-kernel ## the packages: made from BUILD, and installed on virtual machines with systemd (ONLY=name: one file or test)
+	@tests/packages/run.sh $(BUILD) $(ONLY)
 
 .PHONY: chassis-kernel
 chassis-kernel:

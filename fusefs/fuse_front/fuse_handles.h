@@ -27,9 +27,9 @@ struct FuseHandle {
     std::shared_ptr<FuseChanged> changed;
     std::uint64_t node = 0;
     bool writable = false;
-    // Writes that were answered and are not on the drive yet (IoRequest::answer_early); who waits for the last of them.
+    // Writes that were answered and are not on the drive yet (IoRequest::answer_early); those who wait for the last of them.
     std::uint64_t unsent = 0;
-    std::function<void()> all_sent;
+    std::vector<std::function<void()>> all_sent;
     KeptHandle* kept = nullptr;
 };
 

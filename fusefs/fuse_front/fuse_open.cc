@@ -1,6 +1,8 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <functional>
+#include <utility>
 
 #include "fusefs/fuse_front/fuse_front.h"
 
@@ -40,18 +42,27 @@ void open_file(fuse_req_t request, fuse_ino_t number, fuse_file_info* info) {
                                 });
 }
 
-// Writes that were answered early name the handle until they are on the drive.
+// Once the writes that were answered early, and that name the handle, are on the drive.
+void when_all_sent(const FuseCall& call, std::uint64_t number, std::function<void()> callback) {
+    FuseHandle* const handle = call.front().handles.find(number);
+    if (handle == nullptr || handle->unsent == 0) {
+        return callback();
+    }
+    handle->all_sent.push_back(std::move(callback));
+}
+
+// close(2), which a LUN does without: whoever looks at the drive afterwards finds what was written.
+void flush_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+    const FuseCall call(request);
+    when_all_sent(call, info->fh, [call] { call.error(0); });
+}
+
 void release_file(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
     const FuseCall call(request);
-    const auto drop = [call, number = info->fh] {
+    when_all_sent(call, info->fh, [call, number = info->fh] {
         fuse_drop_handle(call.front(), number);
         call.error(0);
-    };
-    FuseHandle* const handle = call.front().handles.find(info->fh);
-    if (handle == nullptr || handle->unsent == 0) {
-        return drop();
-    }
-    handle->all_sent = drop;
+    });
 }
 
 }  // namespace
@@ -64,6 +75,7 @@ void fuse_drop_handle(FuseFront& front, std::uint64_t handle) {
 
 void fuse_open_operations(fuse_lowlevel_ops& operations) {
     operations.open = open_file;
+    operations.flush = flush_file;
     operations.release = release_file;
 }
 

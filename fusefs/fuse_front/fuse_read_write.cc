@@ -70,8 +70,10 @@ void FuseChannel::done(Io& io, int error) {
     if (request.answered_early) {
         forget(*io.kept);
         FuseHandle& handle = *io.handle;
-        if (--handle.unsent == 0 && handle.all_sent) {
-            std::exchange(handle.all_sent, {})();
+        if (--handle.unsent == 0) {
+            for (const auto& waiting : std::exchange(handle.all_sent, {})) {
+                waiting();
+            }
         }
     } else if (changes_drive(request.operation)) {
         if (error == 0 && request.operation == IoOperation::write) {

@@ -204,6 +204,10 @@ void EventLoop::stop_polling(Poller& poller) {
     std::replace(impl_->pollers.begin(), impl_->pollers.end(), &poller, static_cast<Poller*>(nullptr));
 }
 
+bool EventLoop::polls_alone(const Poller& poller) const {
+    return std::ranges::all_of(impl_->pollers, [&](const Poller* one) { return one == nullptr || one == &poller; });
+}
+
 void EventLoop::look_at_descriptors() { impl_->look = true; }
 
 EventLoop::TimerId EventLoop::call_at(Instant when, std::function<void()> callback) {

@@ -39,6 +39,8 @@ public:
     // descriptor, too: the loop sleeps once none of them found anything.
     void start_polling(Poller& poller);
     void stop_polling(Poller& poller);
+    // Nobody else has work, as far as is known between two looks at the descriptors.
+    bool polls_alone(const Poller& poller) const;
 
     // Descriptors and timers have their turn when this round ends, busy or not: after a poll() that took long.
     void look_at_descriptors();

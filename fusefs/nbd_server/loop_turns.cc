@@ -43,10 +43,11 @@ void LoopTurns::forget(Member& member) {
 }
 
 bool LoopTurns::poll() {
+    const std::size_t most = groups_.size() == 1 && loop_.polls_alone(*this) ? share_alone : share;
     bool share_spent = false;
     // By index: a turn may make others ask.
     for (std::size_t i = 0; i < groups_.size(); ++i) {
-        std::size_t left = share;
+        std::size_t left = most;
         while (groups_[i].first != nullptr && left > 0) {
             Member& member = *groups_[i].first;
             groups_[i].first = std::exchange(member.next_turn_, nullptr);

@@ -11,8 +11,9 @@ namespace drivebay::nbd {
 
 class LoopTurns final : private Poller {
 public:
-    // Bytes that a group's members may move in one round.
+    // Bytes that a group's members may move in one round; more where nobody else waits for the round's end.
     static constexpr std::size_t share = std::size_t{128} << 10;
+    static constexpr std::size_t share_alone = std::size_t{1} << 20;
 
     class Member {
     public:

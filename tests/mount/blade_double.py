@@ -89,7 +89,8 @@ class Blade:
         path = f"{self.options.mount}/{want['drive']}@{want['epoch']}"
         slot.drive, slot.epoch = want["drive"], want["epoch"]
         try:
-            slot.fd = os.open(path, os.O_RDWR if want["access"] == "write" else os.O_RDONLY)
+            # A host that asks for its writes to be on the drive when they are answered.
+            slot.fd = os.open(path, os.O_RDWR | os.O_SYNC if want["access"] == "write" else os.O_RDONLY)
             slot.state, slot.error = "loaded", ""
             print(f"slot {slot.number}: {path} is loaded", flush=True)
         except OSError as error:

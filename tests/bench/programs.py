@@ -51,24 +51,34 @@ class Program:
             self.process.kill()
             self.process.wait()
 
+    def pids(self):
+        """Its own, and its children's: drivebayfs is a keeper and its server."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
+            return [self.pid, *map(int, children.read().split())]
+
     def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self):
         """(RSS, PSS)"""
-        sizes = {}
-        with open(f"/proc/{self.pid}/smaps_rollup") as rollup:
-            for line in rollup:
-                key, _, rest = line.partition(":")
-                if key in ("Rss", "Pss"):
-                    sizes[key] = int(rest.split()[0]) / 1024
+        sizes = {"Rss": 0.0, "Pss": 0.0}
+        for pid in self.pids():
+            with open(f"/proc/{pid}/smaps_rollup") as rollup:
+                for line in rollup:
+                    key, _, rest = line.partition(":")
+                    if key in sizes:
+                        sizes[key] += int(rest.split()[0]) / 1024
         return sizes["Rss"], sizes["Pss"]
 
     def pin(self, core):
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            os.sched_setaffinity(int(task), {core})
+        for pid in self.pids():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                os.sched_setaffinity(int(task), {core})
 
 
 class Arbiter(Program):

@@ -45,7 +45,8 @@ class FileHolder(Holder):
 
     def open_file(self):
         path = f"{self.blade.options.mount}/{self.drive}@{self.epoch}"
-        flags = (os.O_RDWR if self.mode == "write" else os.O_RDONLY) | (os.O_DIRECT if self.random.random() < 0.5 else 0)
+        # O_DSYNC: what is not asked to be on the drive when it is answered may be lost with the epoch.
+        flags = (os.O_RDWR | os.O_DSYNC if self.mode == "write" else os.O_RDONLY) | (os.O_DIRECT if self.random.random() < 0.5 else 0)
         while not self.wants_out.is_set():
             try:
                 return os.open(path, flags)

@@ -107,6 +107,10 @@ class Runner:
                     print(f"     booted {' '.join(m.name for m in c)} "
                           f"{time.monotonic() - started:.1f} s", flush=True)
                     tests = self.run_on(c, tests)
+            except Skip as reason:
+                for test in tests:
+                    self.line("skip", test, started, str(reason))
+                return
             except Exception as error:
                 for test in tests:
                     self.line("FAIL", test, started, f"the machines did not boot: {error}")

@@ -3,6 +3,7 @@
 Each has its log in WORK/logs, which goes on over restarts. Everything is ended by the number it was started with.
 """
 import ctypes
+import glob
 import os
 import shutil
 import signal
@@ -56,8 +57,14 @@ def children(process):
 
 
 def is_stopped(process):
-    with open(f"/proc/{process}/stat") as facts:
-        return facts.read().rpartition(")")[2].split()[0] in ("T", "Z")
+    """Every thread: only one that takes SIGSTOP stops the others, and before it comes to run they go on."""
+    def state(task):
+        try:
+            with open(f"{task}/stat") as facts:
+                return facts.read().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return "Z"
+    return all(state(task) in ("T", "Z") for task in glob.glob(f"/proc/{process}/task/*"))
 
 
 class Chassis:
@@ -107,8 +114,11 @@ class Chassis:
             wait_until(f"the server of {name} is gone", lambda server=server: os.waitpid(server, os.WNOHANG)[0])
 
     def signal(self, name, number):
-        for number_of_process in [*children(self.running[name].pid), self.running[name].pid]:
-            os.kill(number_of_process, number)
+        processes = [*children(self.running[name].pid), self.running[name].pid]
+        for process in processes:
+            os.kill(process, number)
+        if number == signal.SIGSTOP:
+            wait_until(f"{name} stops", lambda: all(is_stopped(process) for process in processes))
 
     def end(self, name, limit=40):
         process = self.running.pop(name)

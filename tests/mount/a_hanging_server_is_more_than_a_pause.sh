@@ -25,7 +25,7 @@ beats() { grep -cx "${pids[$1]}" "$work/notified"; }
 
 for name in blade01 management; do
     server=$(server_of $name)
-    kill -STOP "$server"
+    stop_now "$server"
     # Waits in the hanging server, and is answered by the next.
     dd if="/srv/blade01/disk@$epoch" of="$work/read" bs=64k iflag=direct status=none || fail "a read failed while the server of $name hung"
     cmp "$work/read" "$images/disk.img" || fail "what was read is not what is on the drive"

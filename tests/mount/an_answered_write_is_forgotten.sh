@@ -36,7 +36,7 @@ said() { grep -q "^$1" "$work/host"; }
 on_drive() { [ "$(text_at "$images/shared.img" "$1" ${#2})" = "$2" ]; }
 
 until_true 5 "the host has the drive" said open
-kill -STOP "$slow"
+stop_now "$slow"
 host write-much
 until_true 3 "writes are answered although the management module is slow" said "write-much done"
 host write 4096 first
@@ -55,7 +55,7 @@ until_true 10 "the read is answered" said "read done first"
 
 slow=$(server_of management)
 # Past the pause limit: what is asked now fails, what was answered is sent when the link is back.
-kill -STOP "$slow"
+stop_now "$slow"
 host write 8192 second
 until_true 3 "a write is answered" said "write done second"
 host read 0

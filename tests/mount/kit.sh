@@ -5,6 +5,7 @@
 #   start_arbiter, start_management, start_blade NAME, start_double NAME    one daemon, waited for until it is ready
 #   end_now NAME (kill -9), end_politely NAME                               by the names above: arbiter, management, NAME, NAME-double
 #   kill_server NAME              kill -9 of the server alone that a drivebayfs' keeper watches over
+#   stop_now PID                  SIGSTOP; kill -CONT goes on with it
 #   status_is EXPRESSION          a Python expression over the status: drives, blades, leases, presentations by name
 #   data_path_is EXPRESSION…      the same over the management module's drivebayfs' own status: drives by name, views by (drive, blade)
 #   until_true SECONDS WHAT CMD…  runs CMD until it is true; fails with WHAT
@@ -100,6 +101,12 @@ server_of() { pgrep -P "${pids[$1]}"; }
 kill_server() {
     local server
     server=$(server_of "$1") && kill -9 "$server" 2>/dev/null
+}
+
+# stop_now PID: SIGSTOP, and until every thread of it stands. Only a thread that takes the signal stops the others; before it comes to run, they go on.
+stop_now() {
+    kill -STOP "$1"
+    until_true 5 "process $1 stands still" eval "! grep -h '^State:' /proc/$1/task/*/status | grep -qv T"
 }
 
 end_politely() {

@@ -36,6 +36,11 @@ Result<Arbiter> Arbiter::at(const std::string& server) {
     return arbiter;
 }
 
+Result<json> Arbiter::get_from(const std::string& server, const std::string& target) {
+    const Result<Arbiter> arbiter = at(server);
+    return arbiter ? arbiter->get(target) : Result<json>(arbiter.error());
+}
+
 Result<json> Arbiter::get(const std::string& target, Duration limit) const { return request("GET", target, "", limit); }
 
 Result<json> Arbiter::post(const std::string& target, const json& body, Duration limit) const {

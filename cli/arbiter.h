@@ -28,6 +28,9 @@ public:
     // `server` is what the user typed (--server, $DRIVEBAY_SERVER) or the default. wrong_usage if it has no such form.
     static Result<Arbiter> at(const std::string& server);
 
+    // What the one at `server` answers, as at() and get().
+    static Result<nlohmann::json> get_from(const std::string& server, const std::string& target);
+
     // Blocks until the answer is there. `target` is path and query, made of checked names only.
     // refused: the arbiter's own sentence. unreachable: what it is and what to type.
     Result<nlohmann::json> get(const std::string& target, Duration limit = std::chrono::seconds(15)) const;

@@ -39,11 +39,7 @@ Result<json> about_blade(const Invocation& invocation, const std::string& name, 
 }
 
 Result<json> list_blades(const Invocation& invocation) {
-    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
-    if (!arbiter) {
-        return arbiter.error();
-    }
-    Result<json> status = arbiter->get("/v1/status");
+    const Result<json> status = Arbiter::get_from(invocation.server, "/v1/status");
     if (!status) {
         return status.error();
     }

@@ -93,11 +93,7 @@ Result<json> add_drive(const Invocation& invocation, const DriveOptions& options
 }
 
 Result<json> list_drives(const Invocation& invocation) {
-    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
-    if (!arbiter) {
-        return arbiter.error();
-    }
-    Result<json> status = arbiter->get("/v1/status");
+    const Result<json> status = Arbiter::get_from(invocation.server, "/v1/status");
     if (!status) {
         return status.error();
     }

@@ -11,11 +11,7 @@ namespace {
 using nlohmann::json;
 
 Status show_leases(const Invocation& invocation) {
-    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
-    if (!arbiter) {
-        return arbiter.error();
-    }
-    Result<json> leases = arbiter->get("/v1/leases");
+    const Result<json> leases = Arbiter::get_from(invocation.server, "/v1/leases");
     if (!leases) {
         return leases.error();
     }

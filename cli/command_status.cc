@@ -19,11 +19,7 @@ void print_section(const Table& table, const char* if_empty) {
 }
 
 Status show_status(const Invocation& invocation) {
-    Result<Arbiter> arbiter = Arbiter::at(invocation.server);
-    if (!arbiter) {
-        return arbiter.error();
-    }
-    Result<json> status = arbiter->get("/v1/status");
+    const Result<json> status = Arbiter::get_from(invocation.server, "/v1/status");
     if (!status) {
         return status.error();
     }

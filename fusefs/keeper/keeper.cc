@@ -154,6 +154,9 @@ void Keeper::wait_for_events() {
 void Keeper::hear_server() {
     std::array<char, 64> words{};
     const ssize_t count = read(ready_.get(), words.data(), words.size());
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
     if (count <= 0) {
         ready_.reset();
         return;

@@ -72,13 +72,13 @@ def edited(path, line):
         file.write(text)
 
 
-def reboot(c):
-    """All at once, as a power cycle that is announced."""
-    for machine in c:
+def reboot(c, machines=None):
+    """All of them, or these, at once, as a power cycle that is announced."""
+    machines = list(machines or c)
+    for machine in machines:
         machine.run("systemctl reboot --no-block", check=False)
-    for machine in c:
+    for machine in machines:
         wait_until(lambda one=machine: not one.running, 90, f"{machine.name} goes down")
-    for machine in c:
         machine.kill()
     c.boot()
 

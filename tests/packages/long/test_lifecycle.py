@@ -164,10 +164,7 @@ def test_e5_a_machine_with_a_broken_configuration_has_no_login_prompt(c):
     blade.run("echo 'nowhere.example /srv/drivebay fuse.drivebayfs defaults,_netdev 0 0' >>/etc/fstab")
     blade.run("echo 'drivebay /srv/missing fuse.drivebayfs defaults,_netdev,nofail 0 0' >>/etc/fstab")
     at = os.path.getsize(blade.console)
-    blade.run("systemctl reboot --no-block", check=False)
-    wait_until(lambda: not blade.running, 90, "blade01 goes down")
-    blade.kill()
-    c.boot()
+    reboot(c, [blade])
     def prompt():
         with open(blade.console, "rb") as console:
             console.seek(at if os.path.getsize(blade.console) > at else 0)

@@ -28,6 +28,11 @@ const Arguments* arguments_of(std::span<const std::byte> message) {
                : reinterpret_cast<const Arguments*>(message.data() + sizeof(fuse_in_header));
 }
 
+std::size_t cost_of(std::span<const std::byte> message) {
+    const auto* const asked = header_of(message).opcode == FUSE_READ ? arguments_of<fuse_read_in>(message) : nullptr;
+    return Poller::cost_of_request + (asked == nullptr ? message.size() : asked->size);
+}
+
 }  // namespace
 
 FuseChannel::FuseChannel(EventLoop& loop, int device, Shared& shared)
@@ -78,11 +83,25 @@ void FuseChannel::receive(bool wanted) {
 }
 
 bool FuseChannel::poll() {
+    const std::size_t most = loop_.has_other_front(*this) ? share : 1;
+    std::size_t spent = 0;
+    while (spent < most) {
+        const std::size_t cost = receive_one();
+        if (cost == 0) {
+            break;
+        }
+        spent += cost;
+    }
+    return spent > 0;
+}
+
+// What it cost; 0: there is nothing to be received.
+std::size_t FuseChannel::receive_one() {
     const std::span<std::byte> room = shared_.requests.room();
     if (room.empty()) {
         starving_ = true;
         receive(false);
-        return false;
+        return 0;
     }
     const ssize_t got = ::read(device_, room.data(), room.size());
     if (got > 0) {
@@ -91,8 +110,9 @@ bool FuseChannel::poll() {
         if (message.size() < sizeof header || header.len != message.size()) {
             log::error("the kernel's request is cut", {{"bytes", message.size()}});
         } else if (wants_answer(header.opcode)) {
+            const std::size_t cost = cost_of(message);
             serve(shared_.requests.keep(message));
-            return true;
+            return cost;
         } else if (header.opcode == FUSE_INTERRUPT) {
             // What is under way cannot be taken back; after this answer the kernel does not ask again (fs/fuse/dev.c,
             // fuse_dev_do_write).
@@ -101,22 +121,22 @@ bool FuseChannel::poll() {
             shared_.others(message);
         }
         shared_.requests.drop(message);
-        return true;
+        return cost_of_request;
     }
     // ENOENT: the request was interrupted before it could be handed over.
     if (got < 0 && (errno == EINTR || errno == ENOENT)) {
-        return true;
+        return cost_of_request;
     }
     if (got < 0 && errno == EAGAIN) {
         loop_.stop_polling(*this);
-        return false;
+        return 0;
     }
     if (got < 0 && errno != ENODEV) {
         log::error("the kernel's requests cannot be received", {{"error", errno}});
     }
     receive(false);
     shared_.unmounted();
-    return false;
+    return 0;
 }
 
 void FuseChannel::serve(KeptRequest& kept) {

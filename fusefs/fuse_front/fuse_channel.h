@@ -57,6 +57,8 @@ private:
     struct Io;
 
     bool poll() override;
+    bool is_front() const override { return true; }
+    std::size_t receive_one();
     void receive(bool wanted);
     void take_over(KeptRequest& kept, bool refuse_suspects);
     void serve(KeptRequest& kept);

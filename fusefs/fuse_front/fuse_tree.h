@@ -48,6 +48,8 @@ public:
     FuseTree(Layout layout, KeptLayout& kept);
 
     Layout layout() const { return layout_; }
+    // One of the management module's own three folders: it is always there, and nothing of it ever changes.
+    bool is_fixed(const FuseNode& node) const { return layout_ == Layout::management && node.number <= drives_folder; }
     // nullptr: forgotten, or never known.
     FuseNode* find(std::uint64_t number);
     // The node of a blade's folder, made if need be.

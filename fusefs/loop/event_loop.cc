@@ -208,6 +208,11 @@ bool EventLoop::polls_alone(const Poller& poller) const {
     return std::ranges::all_of(impl_->pollers, [&](const Poller* one) { return one == nullptr || one == &poller; });
 }
 
+bool EventLoop::has_other_front(const Poller& poller) const {
+    return std::ranges::any_of(impl_->pollers,
+                               [&](const Poller* one) { return one != nullptr && one != &poller && one->is_front(); });
+}
+
 void EventLoop::look_at_descriptors() { impl_->look = true; }
 
 EventLoop::TimerId EventLoop::call_at(Instant when, std::function<void()> callback) {

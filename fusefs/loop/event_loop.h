@@ -1,6 +1,7 @@
 // The data path's loop: one thread, epoll, timers and work posted from elsewhere. Nothing that runs in it may block.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,7 +15,13 @@ namespace drivebay {
 // each piece. It does one small piece a time: many of them in turns is what keeps a drive and its clients both busy.
 class Poller {
 public:
+    // What it may do for clients in one poll() while other fronts poll, and what a request costs beside its bytes.
+    static constexpr std::size_t share = std::size_t{128} << 10;
+    static constexpr std::size_t cost_of_request = std::size_t{4} << 10;
+
     virtual ~Poller() = default;
+    // It brings in what clients ask for: such pollers have an equal part of the loop's time each.
+    virtual bool is_front() const { return false; }
     // True: it did something, and is to be asked again before the loop sleeps.
     virtual bool poll() = 0;
 };
@@ -41,6 +48,8 @@ public:
     void stop_polling(Poller& poller);
     // Nobody else has work, as far as is known between two looks at the descriptors.
     bool polls_alone(const Poller& poller) const;
+    // Another front has work, as far as is known.
+    bool has_other_front(const Poller& poller) const;
 
     // Descriptors and timers have their turn when this round ends, busy or not: after a poll() that took long.
     void look_at_descriptors();

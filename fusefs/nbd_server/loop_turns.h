@@ -11,14 +11,13 @@ namespace drivebay::nbd {
 
 class LoopTurns final : private Poller {
 public:
-    // Bytes that a group's members may move in one round; more where nobody else waits for the round's end.
-    static constexpr std::size_t share = std::size_t{128} << 10;
+    // A group's members have Poller::share in one round; this, where nobody else waits for the round's end.
     static constexpr std::size_t share_alone = std::size_t{1} << 20;
 
     class Member {
     public:
         virtual ~Member() = default;
-        // Moves at most `most` bytes, and asks again if there are more. How many it moved.
+        // Moves bytes and takes requests, which cost no more than `most` together, and asks again if there are more. What they cost.
         virtual std::size_t take_turn(std::size_t most) = 0;
 
     private:
@@ -46,6 +45,7 @@ private:
         Member* last = nullptr;
     };
     bool poll() override;
+    bool is_front() const override { return true; }
 
     EventLoop& loop_;
     std::vector<Group> groups_;  // in which somebody waits, and between two rounds no others

@@ -98,7 +98,7 @@ void NbdConnection::watch() {
 }
 
 std::size_t NbdConnection::take_turn(std::size_t most) {
-    const std::uint64_t before = moved_;
+    const std::uint64_t before = spent();
     if (!want_write_ || std::exchange(writable_, false)) {
         send(most);
     }
@@ -106,7 +106,7 @@ std::size_t NbdConnection::take_turn(std::size_t most) {
         receive(most);
     }
     watch();
-    return static_cast<std::size_t>(moved_ - before);
+    return static_cast<std::size_t>(spent() - before);
 }
 
 // After STARTTLS was answered.
@@ -123,10 +123,10 @@ void NbdConnection::shake_hands() {
 
 // What is left in the socket makes an event again.
 void NbdConnection::receive(std::size_t most) {
-    const std::uint64_t end = moved_ + most;
-    while (moved_ < end) {
+    const std::uint64_t end = spent() + most;
+    while (spent() < end) {
         const bool more = phase_ == Phase::handshake      ? receive_handshake()
-                          : phase_ == Phase::transmission ? receive_requests(static_cast<std::size_t>(end - moved_))
+                          : phase_ == Phase::transmission ? receive_requests(static_cast<std::size_t>(end - spent()))
                                                           : false;
         if (!more) {
             return;

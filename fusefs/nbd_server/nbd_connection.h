@@ -66,15 +66,17 @@ private:
     void shake_hands();
     bool receive_handshake();
     bool receive_requests(std::size_t most);
+    bool receive_more_requests(std::size_t most);
     void pump_handshake();
     void ask();
     void begin_transmission();
     void on_export(Result<std::shared_ptr<View>> view);
     void on_view_ended();
-    void parse_requests();
+    void parse_requests(std::size_t most = Poller::share / Poller::cost_of_request);
     bool take_request(const RequestHeader& header);
     bool may_hold(std::size_t bytes);
     void refuse(Work& work, WireError error, std::uint32_t payload);
+    std::uint64_t spent() const { return moved_ + taken_ * Poller::cost_of_request; }
     void submit(Work& work);
     void completed(Work& work, int error);
     void answer(Work& work, WireError error);
@@ -128,11 +130,12 @@ private:
     std::size_t sent_ = 0;       // of the first answer
     bool want_write_ = false;    // the socket takes no more
     bool writable_ = false;      // it does again
-    bool readable_ = false;      // there is something to be received in the next turn
+    bool readable_ = false;      // there is something to be received, or to be taken of `input_`, in the next turn
     std::uint32_t watched_ = 0;
 
     std::uint64_t moved_ = 0;        // bytes, either way
     std::uint64_t moved_before_ = 0; // at the last look
+    std::uint64_t taken_ = 0;        // requests
     EventLoop::TimerId handshake_timer_ = 0;
     EventLoop::TimerId stall_timer_ = 0;
     EventLoop::TimerId end_timer_ = 0;

@@ -45,13 +45,23 @@ bool NbdConnection::receive_requests(std::size_t most) {
     if (blocked_) {
         return false;
     }
+    if (receiving_ == nullptr && input_end_ - input_begin_ >= request_size) {
+        parse_requests(most / Poller::cost_of_request + 1);
+        return !blocked_;
+    }
+    std::memmove(input_.data(), input_.data() + input_begin_, input_end_ - input_begin_);
+    input_end_ -= std::exchange(input_begin_, 0);
+    return receive_more_requests(most);
+}
+
+bool NbdConnection::receive_more_requests(std::size_t most) {
     std::array<iovec, 2> into{};
     int count = 0;
     if (receiving_ != nullptr) {
         into[0] = {receiving_->buffer.data() + received_, std::min(receiving_->io.length - received_, most)};
         ++count;
     }
-    // Behind all of a payload only. parse_requests() leaves less than a header behind, at the buffer's begin.
+    // Behind all of a payload only.
     if (receiving_ == nullptr || received_ + into[0].iov_len == receiving_->io.length) {
         into[static_cast<std::size_t>(count)] = {input_.data() + input_end_, input_.size() - input_end_};
         ++count;
@@ -78,13 +88,15 @@ bool NbdConnection::receive_requests(std::size_t most) {
         }
     }
     input_end_ += fresh;
-    parse_requests();
+    parse_requests(most / Poller::cost_of_request + 1);
     // Less than there is room for is all that has arrived.
     return static_cast<std::size_t>(got) == room;
 }
 
-void NbdConnection::parse_requests() {
+// What is left of more than `most` is taken in later turns.
+void NbdConnection::parse_requests(std::size_t most) {
     blocked_ = false;
+    const std::uint64_t end = taken_ + most;
     while (phase_ == Phase::transmission && receiving_ == nullptr) {
         const std::size_t there = input_end_ - input_begin_;
         if (skip_ > 0) {
@@ -99,13 +111,17 @@ void NbdConnection::parse_requests() {
             }
             continue;
         }
-        if (there < request_size || !take_request(parse_request(input_.data() + input_begin_))) {
+        if (there < request_size) {
             break;
         }
-    }
-    if (input_begin_ > 0) {
-        std::memmove(input_.data(), input_.data() + input_begin_, input_end_ - input_begin_);
-        input_end_ -= std::exchange(input_begin_, 0);
+        if (taken_ == end) {
+            readable_ = true;
+            ask_for_turn();
+            break;
+        }
+        if (!take_request(parse_request(input_.data() + input_begin_))) {
+            break;
+        }
     }
 }
 
@@ -142,6 +158,7 @@ bool NbdConnection::take_request(const RequestHeader& header) {
         return false;
     }
     input_begin_ += request_size;
+    ++taken_;
     Work& work = new_work(header, cost);
     if (!performs) {
         refuse(work, verdict.error, verdict.payload);

@@ -45,7 +45,7 @@ BOOST_AUTO_TEST_CASE(a_blade_with_many_connections_has_the_loop_to_itself) {
     for (int i = 0; i < 40; ++i) {
         flood.push_back(std::make_unique<Talker>(turns, &flooders, std::size_t{1} << 40));
     }
-    Talker one(turns, &modest, 64 * LoopTurns::share);
+    Talker one(turns, &modest, 64 * Poller::share);
     bool looked = false;
     std::size_t sent_when_looked = 0;
     loop.post([&] {
@@ -61,11 +61,11 @@ BOOST_AUTO_TEST_CASE(a_blade_with_many_connections_has_the_loop_to_itself) {
         least = std::min(least, talker->sent);
         turns.forget(*talker);
     }
-    BOOST_TEST(flooded >= 63 * LoopTurns::share);
-    BOOST_TEST(flooded <= 65 * LoopTurns::share);
-    BOOST_TEST(least >= LoopTurns::share, "within a blade, too, each connection has its turn");
+    BOOST_TEST(flooded >= 63 * Poller::share);
+    BOOST_TEST(flooded <= 65 * Poller::share);
+    BOOST_TEST(least >= Poller::share, "within a blade, too, each connection has its turn");
     BOOST_TEST(looked);
-    BOOST_TEST(sent_when_looked <= 2 * LoopTurns::share, "descriptors wait while clients are busy");
+    BOOST_TEST(sent_when_looked <= 2 * Poller::share, "descriptors wait while clients are busy");
 }
 
 BOOST_AUTO_TEST_CASE(one_that_is_gone_has_a_turn_or_takes_others_turns_with_it) {

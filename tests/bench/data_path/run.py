@@ -2,7 +2,7 @@
 """Measures the data path beside its peers, in turns: prints a table, writes <build's parent>/bench/results.json and
 results.svg. Settings, in the environment: BENCH_SECONDS of each run (2), BENCH_ROUNDS (5), BENCH_FILE, the folder in which
 the images are made and so the disk that is measured (default: beside the results), BENCH_SIZE_MIB of an image (1024).
-BENCH_ONLY: figures whose names contain it.
+BENCH_ONLY: figures whose names contain it; floods: what one blade's flood leaves to another, which is measured by itself.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import certificates  # noqa: E402
+import floods  # noqa: E402
 import growth  # noqa: E402
 import loads  # noqa: E402
 import picture  # noqa: E402
@@ -171,6 +172,9 @@ def main():
     if not only or "growth" in only:
         results["growth"] = measure_growth(running[0], folder, placed["drivebay read-only export"], placed["nbdkit"],
                                            min(rounds, 3), seconds, min(size, CACHED_RANGE))
+    if "floods" in only:
+        image = servers.make_images(folder, ["past"], size)["past"]
+        results["floods"] = floods.measure(running[0].beside_a_neighbour(image), min(rounds, 3), seconds, min(size, CACHED_RANGE))
     for program in running:
         program.end()
     results["figures"] = {figure.name: entries for figure, entries in measured}

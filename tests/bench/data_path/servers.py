@@ -11,6 +11,7 @@ import subprocess
 from programs import Arbiter, DataPath, Program, Unwell, wait_until
 
 BLADE = "blade01"
+NEIGHBOUR = "blade02"  # reads what blade01 reads
 
 
 def is_mounted(path):
@@ -33,7 +34,7 @@ class Drivebay:
     def __init__(self, build, folder, image, cached_image, read_only_image, certificates):
         self.arbiter = Arbiter(build, f"{folder}/arbiter", 14740, 10000)
         self.data_path = DataPath(build, f"{folder}/drivebayfs", self.arbiter, 14809,
-                                  'drives: { page_cache = [ "cached" ]; };\n',
+                                  'drives: { page_cache = [ "cached" ]; direct = [ "past" ]; };\n',
                                   f'tls: {{ certificate = "{certificates}/server-cert.pem"; '
                                   f'key = "{certificates}/server-key.pem"; }};')
         self.arbiter.ask("POST", "/v1/blades", {"name": BLADE})
@@ -59,6 +60,16 @@ class Drivebay:
                          {"drive": drive, "blades": blades, "slot": slot, "access": access, "policy": "queue"})
         path = self.path(drive, blades[-1])
         wait_until(lambda: os.path.exists(path), f"{path} is there")
+
+    def beside_a_neighbour(self, image):
+        """Two drives that a neighbour reads, too, one of this image: {how: (the neighbour's place, blade01's)}."""
+        self.present("past", image, 3, "read")
+        self.arbiter.ask("POST", "/v1/blades", {"name": NEIGHBOUR})
+        for slot, drive in enumerate(("shared", "past")):
+            self.present_to([NEIGHBOUR], drive, slot)
+        return {f"{how}, {through}": (own, self.export_of(drive))
+                for drive, through in (("past", "past the cache"), ("shared", "page cache"))
+                for how, own in (("file", Server(self.path(drive, NEIGHBOUR), self.data_path)), ("NBD", self.export_of(drive, NEIGHBOUR)))}
 
     def give_each_a_drive(self, images):
         """One more blade for each image, with a drive of its own; their exports."""

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t most_reaped = 128;
+constexpr int most_at_once = 4;
 
 }  // namespace
 
@@ -113,12 +114,17 @@ bool AioQueue::poll() {
             schedule_flush();
         }
     }
-    const io_event event = events_[next_event_++];
-    if (in_flight_ == 0 && next_event_ == events_.size()) {
-        loop_.stop_polling(*this);
+    bool more = true;
+    for (int left = most_at_once; more && left > 0; --left) {
+        const io_event event = events_[next_event_++];
+        more = next_event_ < events_.size();
+        if (in_flight_ == 0 && !more) {
+            loop_.stop_polling(*this);
+        }
+        auto* const operation = static_cast<AioOperation*>(event.data);
+        // The last one may end the drive, and this with it.
+        operation->done(*operation, static_cast<long>(event.res));
     }
-    auto* const operation = static_cast<AioOperation*>(event.data);
-    operation->done(*operation, static_cast<long>(event.res));
     return true;
 }
 

@@ -1,6 +1,6 @@
 // One Linux AIO context: what is submitted in a round goes to the kernel in one io_submit(2) at its end. Completions are
-// handed out one a round, so that what is asked next is at the drive before the others are answered: answering all of a
-// batch first leaves the drive idle meanwhile. A drive has a context of its own, so that the requests of a stuck one
+// handed out a few a round, so that what is asked next is at the drive before all the others are answered: answering all of a
+// batch first leaves the drive idle meanwhile, and answering one at a time wakes the clients that often. A drive has a context of its own, so that the requests of a stuck one
 // take no other's places. Loop thread only.
 #pragma once
 

@@ -67,6 +67,11 @@ void Arbiter::apply(Happening what, Answer answer) {
     work();
 }
 
+void Arbiter::note(AuditEntry entry) {
+    notes_.push_back(std::move(entry));
+    work();
+}
+
 void Arbiter::set_timing(const Timing& timing) {
     if (committing_since_) {
         new_timing_ = timing;
@@ -102,7 +107,7 @@ bool Arbiter::renew(const Happening& what) {
 }
 
 void Arbiter::work() {
-    while (!committing_since_ && !telling_ && !given_up_ && !queue_.empty()) {
+    while (!committing_since_ && !telling_ && !given_up_ && !(queue_.empty() && notes_.empty())) {
         step_queue();
         if (deposed_) {
             end(*deposed_, *deposed_);
@@ -138,6 +143,11 @@ void Arbiter::step_queue() {
     }
     for (const AuditEntry& entry : together_.audit) {
         lines_.push_back(events_.draw_up(entry));
+    }
+    for (const AuditEntry& entry : std::exchange(notes_, {})) {
+        lines_.push_back(events_.draw_up(entry));
+        // Whoever waits for events is told as with any other.
+        together_.audit.push_back(entry);
     }
 }
 

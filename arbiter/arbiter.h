@@ -56,6 +56,9 @@ public:
     using Answer = std::function<void(const Actions&)>;
     void apply(Happening what, Answer answer = nullptr);
 
+    // For the audit log alone: what happened beside the leases. In the order of the events.
+    void note(AuditEntry entry);
+
     // Calls `reader` as soon as the state holds nothing uncommitted, and when the store has been waited for longer than
     // read_patience even so: then store_delay() says how long, and the reader must say so too.
     void read(std::function<void()> reader);
@@ -106,6 +109,7 @@ private:
     std::vector<Stepped> batch_;
     Actions together_;
     std::vector<EventLog::Line> lines_;
+    std::vector<AuditEntry> notes_;
     std::optional<std::string> deposed_;
     std::optional<Instant> committing_since_;
     Status committed_ = success();  // the disk thread's, while it commits

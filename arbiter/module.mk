@@ -4,6 +4,8 @@ arbiter_SOURCES := \
 	arbiter/api/api_blades.cc \
 	arbiter/api/api_drives.cc \
 	arbiter/api/api_leases.cc \
+	arbiter/api/denials.cc \
+	arbiter/api/enrolment.cc \
 	arbiter/api/lease_report.cc \
 	arbiter/api/long_poll.cc \
 	arbiter/api/request_body.cc \
@@ -27,6 +29,7 @@ arbiter_SOURCES := \
 	arbiter/event_log.cc \
 	arbiter/links/blade_links.cc \
 	arbiter/links/data_path_link.cc \
+	arbiter/pki/registry.cc \
 	arbiter/service.cc \
 	arbiter/settings.cc \
 	arbiter/store/schema.cc \
@@ -48,6 +51,8 @@ arbiter_TESTS := \
 	tests/unit/lease_random_test.cc \
 	tests/unit/lease_requests_test.cc \
 	tests/unit/lease_sessions_test.cc \
+	tests/unit/registry_test.cc \
+	tests/unit/rights_test.cc \
 	tests/unit/sqlite_store_test.cc \
 	tests/unit/store_damage_test.cc \
 	tests/unit/store_power_cut_test.cc \

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
+#include <set>
 
-#include "arbiter/api/rights.h"
 #include "arbiter/store/sqlite_store.h"
 #include "lib/base/log.h"
 
@@ -13,6 +14,10 @@ namespace {
 
 // Ids of events start here in a term whose audit log is empty, so that they rise across rotations too.
 constexpr std::uint64_t events_a_term = 1000000;
+
+WallSeconds wall_now() {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 Status make_folder(const std::string& path) {
     std::error_code error;
@@ -52,11 +57,25 @@ Status Service::start() {
     }
     events_ = std::move(*events);
     arbiter_ = std::make_unique<Arbiter>(reactor_, std::move(*state), *store_, *events_, give_up_);
-    blades_ = std::make_unique<BladeLinks>(*arbiter_);
+    denials_ = std::make_unique<Denials>(*arbiter_);
+    blades_ = std::make_unique<BladeLinks>(*arbiter_, *denials_);
     data_path_ = std::make_unique<DataPathLink>(*arbiter_, reactor_);
     long_poll_ = std::make_unique<LongPoll>(*arbiter_, reactor_);
     backups_ = std::make_unique<Backups>(*store_, arbiter_->disk());
-    api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_);
+    registry_ = std::make_unique<Registry>(settings_.state_dir + "/pki");
+    if (Status loaded = registry_->load(wall_now()); !loaded) {
+        return loaded;
+    }
+    Enrolment::Callbacks enrolment;
+    enrolment.on_certificates = [this] {
+        if (Status listening = listen_to_network(); !listening) {
+            log::error(listening.error().message);
+        }
+    };
+    enrolment.on_revoked = [this](const std::vector<Registry::Certified>& revoked) { cut(revoked); };
+    enrolment_ = std::make_unique<Enrolment>(*arbiter_, *registry_, std::move(enrolment));
+    certificates_ = std::make_unique<rpc::Timer>(reactor_);
+    api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_, *enrolment_, *denials_);
     // Fences are on their way before a blade hears of anything new.
     arbiter_->add_audience(*data_path_);
     arbiter_->add_audience(*blades_);
@@ -83,30 +102,85 @@ Status Service::listen() {
         rpc::Handlers{[this](const rpc::Request& request, const rpc::Reply& reply) { api_->handle(request, reply); },
                       [this](const std::string& path, std::shared_ptr<rpc::Channel> channel) {
                           accept(path, std::move(channel));
+                      },
+                      [this](const rpc::Peer& peer, const std::string& identity, const std::string& reason) {
+                          denials_->note(peer, identity, "a connection", reason);
                       }});
     if (Status made = make_folder(std::filesystem::path(settings_.socket).parent_path()); !made) {
         return made;
     }
-    std::vector<std::string> endpoints = settings_.listen;
-    endpoints.insert(endpoints.begin(), settings_.socket);
-    for (const std::string& text : endpoints) {
-        const auto endpoint = rpc::parse_endpoint(text);
-        if (!endpoint) {
-            return endpoint.error();
+    if (Status listening = listen_on(settings_.socket); !listening) {
+        return listening;
+    }
+    look_after_certificates();
+    return listen_to_network();
+}
+
+Status Service::listen_on(const std::string& text) {
+    const auto endpoint = rpc::parse_endpoint(text);
+    return endpoint ? server_->listen(*endpoint) : Status(endpoint.error());
+}
+
+Status Service::listen_to_network() {
+    std::string notice;
+    if (settings_.listen.empty()) {
+        notice = "";
+    } else if (!settings_.is_enrolled()) {
+        notice = "security is \"none\": whoever reaches the port is believed";
+    } else if (!registry_->is_there()) {
+        notice = "the TCP addresses are not listened on: there is no authority yet; make one with: drivebay pki init";
+    } else {
+        auto context = tls::Context::server(registry_->files(), tls::Context::Clients::may_identify);
+        if (!context) {
+            return context.error();
         }
-        if (Status listening = server_->listen(*endpoint); !listening) {
+        server_->use_tls(std::move(*context));
+    }
+    api_->tell_security(settings_.security, notice);
+    if (!notice.empty()) {
+        log::warning(notice);
+    }
+    if (on_network_ || (settings_.is_enrolled() && !registry_->is_there())) {
+        return success();
+    }
+    for (const std::string& text : settings_.listen) {
+        if (Status listening = listen_on(text); !listening) {
             return listening;
         }
     }
+    on_network_ = true;
     return success();
 }
 
+void Service::look_after_certificates() {
+    certificates_->set(std::chrono::hours(6), [this] {
+        if (registry_->is_there()) {
+            Registry again(settings_.state_dir + "/pki");
+            const Status made = again.load(wall_now());
+            const Status listening = made ? listen_to_network() : made;
+            if (!listening) {
+                log::error("the module's certificates are not looked after", {{"reason", listening.error().message}});
+            }
+        }
+        look_after_certificates();
+    });
+}
+
+void Service::cut(const std::vector<Registry::Certified>& revoked) {
+    std::set<std::string> serials;
+    for (const Registry::Certified& one : revoked) {
+        serials.insert(one.serial);
+    }
+    server_->cut([&](const rpc::Peer& peer) { return serials.contains(peer.serial); }, "the certificate was revoked");
+}
+
 void Service::accept(const std::string& path, std::shared_ptr<rpc::Channel> channel) {
-    if (path == "/v1/link/blade" && may(channel->peer(), Verb::be_a_blade)) {
+    if (path == "/v1/link/blade") {
         blades_->accept(std::move(channel));
-    } else if (path == "/v1/link/datapath" && may(channel->peer(), Verb::be_the_data_path)) {
+    } else if (path == "/v1/link/datapath" && channel->peer().local) {
         data_path_->accept(std::move(channel));
     } else if (path == "/v1/link/datapath") {
+        denials_->note(channel->peer(), channel->peer().identity, path, "the data path comes by the Unix socket only");
         channel->close("the data path is taken from the arbiter's Unix socket only");
     } else {
         channel->close(fmt::format("there is no link at {}", log::quoted(path)));

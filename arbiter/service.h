@@ -7,8 +7,11 @@
 
 #include "arbiter/api/api.h"
 #include "arbiter/arbiter.h"
+#include "arbiter/api/denials.h"
+#include "arbiter/api/enrolment.h"
 #include "arbiter/links/blade_links.h"
 #include "arbiter/links/data_path_link.h"
+#include "arbiter/pki/registry.h"
 #include "arbiter/settings.h"
 #include "lib/rpc/reactor.h"
 #include "lib/rpc/server.h"
@@ -32,6 +35,12 @@ public:
 private:
     Status open_store();
     Status listen();
+    Status listen_on(const std::string& endpoint);
+    // The TCP addresses, in TLS or, where none is wanted, plain. While there is no authority they are not listened on.
+    Status listen_to_network();
+    // The module's own certificates are made anew in time.
+    void look_after_certificates();
+    void cut(const std::vector<Registry::Certified>& revoked);
     void accept(const std::string& path, std::shared_ptr<rpc::Channel> channel);
 
     rpc::Reactor& reactor_;
@@ -44,6 +53,11 @@ private:
     std::unique_ptr<DataPathLink> data_path_;
     std::unique_ptr<LongPoll> long_poll_;
     std::unique_ptr<Backups> backups_;
+    std::unique_ptr<Registry> registry_;
+    std::unique_ptr<Denials> denials_;
+    std::unique_ptr<Enrolment> enrolment_;
+    std::unique_ptr<rpc::Timer> certificates_;
+    bool on_network_ = false;
     std::unique_ptr<Api> api_;
     // Last: its connections, which refer to all of the above, end first.
     std::unique_ptr<rpc::Server> server_;

@@ -28,8 +28,10 @@ config::Schema Settings::schema() {
     schema.text("socket", &socket, "Unix socket for local operators and the local drivebayfs", check_absolute);
     schema.texts(
         "listen", &listen,
-        "TCP addresses for blades and remote operators, \"host:port\"; whoever reaches one may operate drivebay",
-        check_listener);
+        "TCP addresses for blades and remote operators, \"host:port\"", check_listener);
+    schema.choice("security", &security, {"enrolled", "none"},
+                  "enrolled: TLS on every TCP address, for those alone who have a certificate of this module; none: whoever "
+                  "reaches an address is believed, for laboratories");
     schema.text("state_dir", &state_dir, "folder of the store", check_absolute);
     schema.text("audit_log", &audit_log, "append-only log of every grant, wait, handover, fence and loss, JSON lines",
                 check_absolute);

@@ -13,6 +13,7 @@ namespace drivebay::arbiter {
 struct Settings {
     std::string socket = "/run/drivebay/arbiter.sock";
     std::vector<std::string> listen = {"127.0.0.1:4740"};
+    std::string security = "enrolled";
     std::string state_dir = "/var/lib/drivebay/arbiter";
     std::string audit_log = "/var/log/drivebay/audit.log";
     std::int64_t ttl_ms = 10000;
@@ -22,6 +23,7 @@ struct Settings {
     // The schema refers to this object, which must outlive it.
     config::Schema schema();
     Timing timing() const;
+    bool is_enrolled() const { return security == "enrolled"; }
 };
 
 }  // namespace drivebay::arbiter

@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstdlib>
+#include <vector>
 
 #include "lib/rpc/client.h"
+#include "lib/tls/folder.h"
 
 namespace drivebay::cli {
 namespace {
@@ -13,12 +18,31 @@ using nlohmann::json;
 
 std::string what_to_type(const rpc::Endpoint& endpoint, int code) {
     if (!endpoint.is_unix()) {
-        return "check the address, and that arbiter.cfg's `listen` on that machine names one you can reach";
+        return "check the address, that arbiter.cfg's `listen` on that machine names one you can reach, and that you have a "
+               "certificate for it (drivebay operator add there, --identity FOLDER here)";
     }
     if (code == EACCES || code == EPERM) {
         return "you may not use this socket: type it with sudo, or name another with --server";
     }
     return "is it running? Start it with: systemctl start drivebay-arbiterd. For another machine's: --server HOST";
+}
+
+// The folder of whoever uses this command; empty: there is none.
+std::string identity_folder() {
+    if (const char* named = std::getenv(identity_variable); named != nullptr && *named != '\0') {
+        return named;
+    }
+    std::vector<std::string> places;
+    if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
+        places.push_back(std::string(home) + "/.config/drivebay");
+    }
+    places.emplace_back("/etc/drivebay/operator");
+    for (const std::string& place : places) {
+        if (::access((place + "/" + tls::certificate_file).c_str(), R_OK) == 0) {
+            return place;
+        }
+    }
+    return "";
 }
 
 }  // namespace
@@ -33,6 +57,9 @@ Result<Arbiter> Arbiter::at(const std::string& server) {
     Arbiter arbiter;
     arbiter.endpoint_ = *endpoint;
     arbiter.name_ = rpc::to_string(*endpoint);
+    if (const std::string folder = endpoint->is_unix() ? "" : identity_folder(); !folder.empty()) {
+        arbiter.secure_ = tls::secure_by(folder, "get one on the management module with: drivebay operator add NAME --to FOLDER");
+    }
     return arbiter;
 }
 
@@ -53,7 +80,7 @@ Result<json> Arbiter::remove(const std::string& target) const {
 
 Result<json> Arbiter::request(const std::string& method, const std::string& target, const std::string& body,
                               Duration limit) const {
-    Result<rpc::Response> response = rpc::call(endpoint_, method, target, body, limit);
+    Result<rpc::Response> response = rpc::call(endpoint_, method, target, body, limit, secure_);
     if (!response) {
         const Error& error = response.error();
         if (error.code == ETIMEDOUT) {

@@ -6,7 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/result.h"
-#include "lib/rpc/endpoint.h"
+#include "lib/rpc/client.h"
 
 namespace drivebay::cli {
 
@@ -22,6 +22,10 @@ enum ExitStatus : int {
 Error failure(ExitStatus status, std::string sentence);
 
 inline constexpr char default_server[] = "/run/drivebay/arbiter.sock";
+
+// Where an operator's key and certificate are; else in ~/.config/drivebay, else in /etc/drivebay/operator. With one, an arbiter
+// on another machine is spoken to in TLS; with none, in plain (its configuration says `security = "none"`).
+inline constexpr char identity_variable[] = "DRIVEBAY_IDENTITY";
 
 class Arbiter {
 public:
@@ -47,6 +51,7 @@ private:
                                    Duration limit) const;
 
     rpc::Endpoint endpoint_;
+    rpc::Secure secure_;
     std::string name_;
 };
 

@@ -39,6 +39,8 @@ void add_status_command(CLI::App& program, Invocation& invocation);
 void add_leases_command(CLI::App& program, Invocation& invocation);
 void add_events_command(CLI::App& program, Invocation& invocation);
 void add_backup_command(CLI::App& program, Invocation& invocation);
+// pki, enroll, unenroll, operator
+void add_enroll_commands(CLI::App& program, Invocation& invocation);
 void add_check_config_command(CLI::App& program, Invocation& invocation);
 // export-config, import-config
 void add_state_commands(CLI::App& program, Invocation& invocation);

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
+#include "cli/lease_wait.h"
 #include "cli/report.h"
 
 namespace drivebay::cli {
@@ -31,6 +32,10 @@ Status show_status(const Invocation& invocation) {
     if (const auto waiting = store.find("waiting_ms"); waiting != store.end() && waiting->is_number()) {
         fmt::print("the arbiter's store has not answered for {:.1f} s: what was asked since is not promised yet\n\n",
                    waiting->get<double>() / 1000);
+    }
+    const json security = status->value("security", json::object());
+    if (const std::string notice = security.is_object() ? text_of(security, "notice") : ""; !notice.empty()) {
+        fmt::print("{}\n\n", notice);
     }
     const json none = json::array();
     print_section(drive_table(status->value("drives", none)),

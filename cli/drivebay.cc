@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -59,6 +60,12 @@ int run(int argc, char** argv) {
         ->envname("DRIVEBAY_SERVER")
         ->type_name("URL|SOCKET")
         ->capture_default_str();
+    // Where every request looks for it (cli/arbiter.h).
+    program
+        .add_option_function<std::string>(
+            "--identity", [](const std::string& folder) { ::setenv(identity_variable, folder.c_str(), 1); },
+            "Folder of your key and certificate for another machine's arbiter (drivebay operator add)")
+        ->type_name("FOLDER");
     program.add_flag("--json", invocation.json, "Print JSON instead of text");
     add_status_command(program, invocation);
     add_present_command(program, invocation);
@@ -66,6 +73,7 @@ int run(int argc, char** argv) {
     add_revoke_command(program, invocation);
     add_drive_commands(program, invocation);
     add_blade_commands(program, invocation);
+    add_enroll_commands(program, invocation);
     add_leases_command(program, invocation);
     add_events_command(program, invocation);
     add_backup_command(program, invocation);

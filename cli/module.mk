@@ -5,6 +5,7 @@ cli_SOURCES := \
 	cli/command_blade.cc \
 	cli/command_check_config.cc \
 	cli/command_drive.cc \
+	cli/command_enroll.cc \
 	cli/command_events.cc \
 	cli/command_leases.cc \
 	cli/command_present.cc \

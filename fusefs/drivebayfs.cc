@@ -61,8 +61,8 @@ private:
     bool stopping_ = false;
 };
 
-nbd::TlsFiles tls_files(const FusefsSettings& settings) {
-    return {settings.tls_certificate, settings.tls_key, settings.tls_client_ca};
+tls::Files tls_files(const FusefsSettings& settings) {
+    return {settings.tls_certificate, settings.tls_key, settings.tls_client_ca, ""};
 }
 
 Status make_folder(const std::filesystem::path& folder) {
@@ -95,6 +95,7 @@ Status Drivebayfs::start_management(const KeptLayout& kept) {
     settings.policies = settings_.drive_policies();
     settings.tls = tls_files(settings_);
     settings.tls_required = settings_.tls_required;
+    settings.pki = settings_.security == "none" ? "" : settings_.pki;
     settings.open_here = open_here(kept);
     settings.nbd_connections = static_cast<std::size_t>(settings_.nbd_connections);
     std::vector<std::string> listeners = settings_.nbd_listen;
@@ -128,7 +129,7 @@ Status Drivebayfs::start_blade(KeptLayout& kept) {
     BladeSettings settings;
     settings.blade = settings_.blade;
     settings.management = *management;
-    settings.certificates = settings_.certificates;
+    settings.certificates = management->is_unix() ? "" : settings_.certificates_in_use();
     settings.pause_limit = std::chrono::milliseconds(settings_.pause_limit_ms);
     blade_.emplace(loop_, kept, std::move(settings));
     return success();
@@ -301,7 +302,7 @@ int run(int argc, char** argv) {
         if (settings.tls_certificate.empty()) {
             return success();
         }
-        const auto tls = nbd::TlsContext::load(tls_files(settings));
+        const auto tls = tls::Context::server(tls_files(settings), tls::Context::Clients::anybody);
         return tls ? success() : Status(tls.error());
     };
     daemon.run = [&](program::Readiness& readiness) {

@@ -35,8 +35,7 @@ fusefs_SOURCES := \
 	fusefs/nbd_server/nbd_reply.cc \
 	fusefs/nbd_server/nbd_request.cc \
 	fusefs/nbd_server/nbd_stream.cc \
-	fusefs/nbd_server/nbd_transmission.cc \
-	fusefs/nbd_server/tls_context.cc
+	fusefs/nbd_server/nbd_transmission.cc
 
 drivebayfs_MAIN := fusefs/drivebayfs.cc
 

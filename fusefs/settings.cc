@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/names.h"
+#include "lib/tls/folder.h"
 
 namespace drivebay {
 
@@ -87,6 +88,9 @@ config::Schema FusefsSettings::schema() {
     config::Schema schema("drivebayfs");
     schema.choice("role", &role, {"management", "blade"},
                   "management: serves the drives of this machine; blade: mounts what a management module presents");
+    schema.choice("security", &security, {"enrolled", "none"},
+                  "enrolled: NBD by TCP is TLS, and a blade's certificate is its right to its own drives and no others; none: "
+                  "whoever reaches an address may name himself any blade, for laboratories");
     schema.text("state_dir", &state_dir, "folder of the durable table of admissions (management)", check_absolute);
     schema.text("socket", &socket, "Unix socket on which gadgetd asks for a drain, and anyone for the status",
                 check_absolute);
@@ -96,9 +100,10 @@ config::Schema FusefsSettings::schema() {
     schema.text("arbiter", &arbiter, "Unix socket of the arbiter (management)", check_absolute);
     schema.texts(
         "nbd.listen", &nbd_listen,
-        "TCP addresses, \"host:port\", on which blades reach their drives (management); whoever reaches one may "
-        "name himself any blade",
-        check_listener);
+        "TCP addresses, \"host:port\", on which blades reach their drives (management)", check_listener);
+    schema.text("pki", &pki,
+                "folder of the arbiter's authority and this server's certificate, which `drivebay pki init` makes (management)",
+                check_absolute);
     schema.text("nbd.unix", &nbd_unix, "Unix socket with the same exports; empty for none (management)",
                 check_absolute_or_empty);
     schema.integer("nbd.connections", &nbd_connections, {1, 65536}, "", "at most so many NBD connections (management)");
@@ -141,12 +146,20 @@ config::Schema FusefsSettings::schema() {
         check_address);
     schema.text("certificates", &certificates,
                 "folder with ca-cert.pem, the authority of the management module's certificate, and client-cert.pem and "
-                "client-key.pem where it asks for them; empty for no TLS (blade)",
+                "client-key.pem; empty: /var/lib/drivebay/identity, or no TLS with security = \"none\" (blade)",
                 check_absolute_or_empty);
     return schema;
 }
 
-Status FusefsSettings::check() const {
+std::string FusefsSettings::certificates_in_use() const {
+    return !certificates.empty() || security == "none" ? certificates : "/var/lib/drivebay/identity";
+}
+
+Status FusefsSettings::check() {
+    if (is_blade() && blade.empty() && security != "none") {
+        const auto own = tls::own_certificate(certificates_in_use());
+        blade = own && own->identity.kind == tls::Identity::Kind::blade ? own->identity.name : "";
+    }
     if (is_blade() && blade.empty()) {
         return Error{EINVAL,
                      "role is \"blade\", but no name is given: set blade = \"NAME\" to the name that the management "
@@ -154,6 +167,10 @@ Status FusefsSettings::check() const {
     }
     if (tls_certificate.empty() != tls_key.empty() || (tls_certificate.empty() && !tls_client_ca.empty())) {
         return Error{EINVAL, "nbd.tls needs both certificate and key: one of them is not set"};
+    }
+    if (!tls_certificate.empty() && security != "none") {
+        return Error{EINVAL,
+                     "nbd.tls is for security = \"none\": with \"enrolled\" the certificate is the arbiter's (drivebay pki init)"};
     }
     for (const std::string& drive : direct) {
         if (std::find(page_cache.begin(), page_cache.end(), drive) != page_cache.end()) {

@@ -16,6 +16,7 @@ inline constexpr std::uint16_t default_nbd_port = 10809;  // IANA's
 
 struct FusefsSettings {
     std::string role = "management";
+    std::string security = "enrolled";
     std::string state_dir = "/var/lib/drivebay/fusefs";
     std::string socket = "/run/drivebay/fusefs.sock";
     std::int64_t pause_limit_ms = 8000;
@@ -24,6 +25,7 @@ struct FusefsSettings {
     std::vector<std::string> nbd_listen = {"127.0.0.1:10809"};
     std::string nbd_unix;
     std::int64_t nbd_connections = 1024;
+    std::string pki = "/var/lib/drivebay/arbiter/pki";
     bool trust_reconnect = false;
     std::vector<std::string> page_cache;  // drives
     std::vector<std::string> direct;      // drives
@@ -40,8 +42,10 @@ struct FusefsSettings {
 
     config::Schema schema();
     bool is_blade() const { return role == "blade"; }
-    // What one key alone cannot show.
-    Status check() const;
+    // `certificates`, or where they are by themselves.
+    std::string certificates_in_use() const;
+    // What one key alone cannot show. Fills in the blade's name from its certificate.
+    Status check();
     // Of what check() has passed.
     DrivePolicies drive_policies() const;
 };

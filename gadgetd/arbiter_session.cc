@@ -36,12 +36,13 @@ Status check_desired(const protocol::Desired& desired) {
 }
 
 ArbiterSession::ArbiterSession(rpc::Reactor& reactor, rpc::Endpoint arbiter, std::string blade,
-                               const std::string& run_dir, Callbacks callbacks)
+                               const std::string& run_dir, Callbacks callbacks, rpc::Secure secure)
     : reactor_(reactor),
       arbiter_(std::move(arbiter)),
       blade_(std::move(blade)),
       path_(run_dir + "/session.json"),
       callbacks_(std::move(callbacks)),
+      secure_(std::move(secure)),
       boot_id_(kernel_boot_id()),
       renewal_(reactor),
       expiry_(reactor),
@@ -80,7 +81,7 @@ void ArbiterSession::connect() {
     callbacks.on_open = [this] { on_open(); };
     callbacks.on_message = [this](const nlohmann::json& text) { on_message(text); };
     callbacks.on_close = [this](const std::string& reason) { on_close(reason); };
-    link_ = std::make_unique<rpc::Link>(reactor_, arbiter_, "/v1/link/blade", std::move(callbacks));
+    link_ = std::make_unique<rpc::Link>(reactor_, arbiter_, "/v1/link/blade", std::move(callbacks), secure_);
 }
 
 void ArbiterSession::on_open() {

@@ -36,7 +36,7 @@ public:
 
     // Everything happens on the reactor's thread. `run_dir` must exist.
     ArbiterSession(rpc::Reactor& reactor, rpc::Endpoint arbiter, std::string blade, const std::string& run_dir,
-                   Callbacks callbacks);
+                   Callbacks callbacks, rpc::Secure secure = {});
 
     // Dropped unless welcomed: the next hello tells it anyway.
     void report(const protocol::BladeObserved& observed);
@@ -61,6 +61,7 @@ private:
     std::string blade_;
     std::string path_;
     Callbacks callbacks_;
+    rpc::Secure secure_;
     std::string boot_id_;
     std::string session_;
     Term term_ = 0;

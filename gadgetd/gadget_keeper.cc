@@ -74,7 +74,7 @@ void GadgetKeeper::feed(const GadgetEvent& event) {
             tell(true);
         };
         session_ = std::make_unique<ArbiterSession>(reactor_, settings_.arbiter_endpoint(), settings_.blade,
-                                                    settings_.run_dir, std::move(callbacks));
+                                                    settings_.run_dir, std::move(callbacks), settings_.secure());
     }
     tell(false);
     end_if_left();

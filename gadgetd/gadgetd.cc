@@ -2,6 +2,7 @@
 // gadget and its media stay as they are, and the next start adopts them.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <cstdio>
 #include <sys/file.h>
 #include <CLI/CLI.hpp>
 
@@ -9,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "gadgetd/enrolment.h"
 #include "gadgetd/gadget_keeper.h"
 #include "gadgetd/gadget_tree.h"
 #include "gadgetd/settings.h"
@@ -101,6 +103,7 @@ int run(const Settings& settings, program::Readiness& readiness) {
                 {{"blade", settings.blade}, {"udc", tree->udc}, {"slots", tree->slots.size()}});
     rpc::Reactor reactor;
     GadgetKeeper keeper(reactor, settings, *tree);
+    const Renewal renewal(reactor, settings);
     bool leaving = false;
     reactor.on_signals(
         [&](int) {
@@ -121,6 +124,41 @@ int run(const Settings& settings, program::Readiness& readiness) {
     return 0;
 }
 
+struct EnrolOptions {
+    CLI::App* command = nullptr;
+    CLI::App* renewal = nullptr;
+    std::string arbiter;
+    std::string token;
+};
+
+void add_enrol_commands(CLI::App& app, EnrolOptions& options) {
+    options.command = app.add_subcommand("enroll", "get this blade's certificate from the management module, once");
+    options.command->add_option("--token", options.token, "what `drivebay enroll` printed there")->required();
+    options.command->add_option("--arbiter", options.arbiter, "the management module's address; else the configuration's");
+    options.renewal = app.add_subcommand("renew", "get the next certificate now; the daemon does it by itself in time");
+}
+
+std::optional<int> enroll_instead(const EnrolOptions& options, const Settings& settings, bool blade_is_set) {
+    if (options.command == nullptr || (!options.command->parsed() && !options.renewal->parsed())) {
+        return std::nullopt;
+    }
+    Result<std::string> outcome =
+        options.command->parsed()
+            ? enroll(settings, options.arbiter.empty() ? settings.arbiter : options.arbiter, options.token, blade_is_set)
+            : Result<std::string>("the certificate is renewed");
+    if (options.renewal->parsed()) {
+        if (Status renewed = renew(settings); !renewed) {
+            outcome = renewed.error();
+        }
+    }
+    if (!outcome) {
+        fmt::print(stderr, "drivebay-gadgetd: {}\n", outcome.error().message);
+        return 1;
+    }
+    fmt::print("{}\n", *outcome);
+    return 0;
+}
+
 }  // namespace
 
 }  // namespace drivebay::gadgetd
@@ -133,6 +171,8 @@ int main(int argc, char** argv) {
     settings.describe(schema);
     bool removing = false;
     bool leaving = false;
+    bool blade_is_set = false;
+    EnrolOptions enrolling;
 
     program::Daemon daemon;
     daemon.name = "drivebay-gadgetd";
@@ -143,9 +183,15 @@ int main(int argc, char** argv) {
         app.add_flag("--remove", removing, "take the gadget down for good and exit: the host loses its drives");
         app.add_flag("--leave", leaving,
                      "tell the one that runs that its end is the machine's: it then ejects, drains and releases first");
+        add_enrol_commands(app, enrolling);
     };
-    daemon.check = [&] { return settings.complete(); };
-    daemon.instead = [&] { return leaving ? std::optional<int>(say_leave(settings)) : std::nullopt; };
+    daemon.check = [&] {
+        blade_is_set = !settings.blade.empty();
+        return settings.complete();
+    };
+    daemon.instead = [&] {
+        return leaving ? std::optional<int>(say_leave(settings)) : enroll_instead(enrolling, settings, blade_is_set);
+    };
     daemon.run = [&](program::Readiness& readiness) {
         Result<UniqueFd> lock = lock_run_dir(settings.run_dir);
         if (!lock) {

@@ -3,6 +3,7 @@ gadgetd_SOURCES := \
 	gadgetd/attribute.cc \
 	gadgetd/controllers.cc \
 	gadgetd/drain_client.cc \
+	gadgetd/enrolment.cc \
 	gadgetd/gadget_keeper.cc \
 	gadgetd/gadget_planner.cc \
 	gadgetd/gadget_report.cc \

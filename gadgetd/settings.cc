@@ -7,6 +7,7 @@
 #include <climits>
 
 #include "lib/base/names.h"
+#include "lib/tls/folder.h"
 
 namespace drivebay::gadgetd {
 
@@ -63,6 +64,10 @@ void Settings::describe(config::Schema& schema) {
     schema.text("blade", &blade, "this blade's name at the arbiter; empty: the host's name up to its first dot",
                 check_blade);
     schema.text("arbiter", &arbiter, "the arbiter: host, host:port, or the path of its Unix socket", check_endpoint);
+    schema.choice("security", &security, {"enrolled", "none"},
+                  "enrolled: the arbiter is spoken to in TLS, with the certificate in `identity`; none: in plain, by TCP too");
+    schema.text("identity", &identity, "folder of this blade's key and certificate, which `drivebay-gadgetd enroll` makes",
+                check_absolute);
     schema.text(
         "mount", &mount,
         "where drivebayfs shows this blade's drives; on the management module itself, <its mount>/blades/<blade>",
@@ -90,6 +95,10 @@ void Settings::describe(config::Schema& schema) {
 }
 
 Status Settings::complete() {
+    const auto enrolled = tls::own_certificate(identity);
+    if (blade.empty() && enrolled && enrolled->identity.kind == tls::Identity::Kind::blade) {
+        blade = enrolled->identity.name;
+    }
     if (blade.empty()) {
         blade = host_name();
         if (Status named = check_name("blade", blade); !named) {
@@ -111,6 +120,11 @@ rpc::Endpoint Settings::arbiter_endpoint() const {
 }
 rpc::Endpoint Settings::drivebayfs_endpoint() const {
     return rpc::Endpoint{drivebayfs, "", 0};
+}
+
+rpc::Secure Settings::secure() const {
+    return security == "none" ? rpc::Secure()
+                              : tls::secure_by(identity, "enroll this blade with: drivebay-gadgetd enroll --arbiter HOST --token TOKEN");
 }
 
 GadgetShape Settings::shape() const {

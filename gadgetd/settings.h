@@ -10,6 +10,7 @@
 #include "lib/base/result.h"
 #include "lib/config/schema.h"
 #include "lib/rpc/endpoint.h"
+#include "lib/rpc/client.h"
 
 namespace drivebay::gadgetd {
 
@@ -21,11 +22,15 @@ struct Settings {
 
     rpc::Endpoint arbiter_endpoint() const;
     rpc::Endpoint drivebayfs_endpoint() const;
+    // How the arbiter is spoken to by TCP.
+    rpc::Secure secure() const;
     GadgetShape shape() const;
     PlannerLimits limits() const;
 
     std::string blade;
     std::string arbiter = "127.0.0.1:4740";
+    std::string security = "enrolled";
+    std::string identity = "/var/lib/drivebay/identity";
     std::string mount = "/srv/drivebay";
     std::string drivebayfs = "/run/drivebay/fusefs.sock";
     std::string run_dir = "/run/drivebay/gadgetd";

@@ -23,7 +23,13 @@ lib_SOURCES := \
 	lib/rpc/reactor.cc \
 	lib/rpc/server.cc \
 	lib/store/online_copy.cc \
-	lib/store/sqlite.cc
+	lib/store/sqlite.cc \
+	lib/tls/authority.cc \
+	lib/tls/certificates.cc \
+	lib/tls/context.cc \
+	lib/tls/folder.cc \
+	lib/tls/identity.cc \
+	lib/tls/token.cc
 
 lib_TESTS := \
 	tests/unit/base64_test.cc \
@@ -32,4 +38,5 @@ lib_TESTS := \
 	tests/unit/names_test.cc \
 	tests/unit/rpc_test.cc \
 	tests/unit/sqlite_test.cc \
-	tests/unit/systemd_test.cc
+	tests/unit/systemd_test.cc \
+	tests/unit/tls_test.cc

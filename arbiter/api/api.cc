@@ -60,9 +60,9 @@ rpc::Response no_such_method(const rpc::Request& request) {
 
 void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
     const auto parts = split_path(request.path);
-    const Verb verb = request.method == "GET" ? Verb::look : Verb::operate;
-    if (!may(request.peer, verb)) {
-        reply(refused({403, fmt::format("{} may not do that here", request.peer.address)}));
+    if (const auto denied = denial(request.peer, demand_of(request))) {
+        denials_.note(request.peer, request.peer.identity, request.method + " " + request.path, denied->reason);
+        reply(refused({denied->status, denied->reason}));
         return;
     }
     if (!parts || parts->empty()) {
@@ -70,7 +70,7 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
             {404, fmt::format("there is nothing at {}; what can be asked is below /v1", log::quoted(request.path))}));
         return;
     }
-    if (verb == Verb::look) {
+    if (request.method == "GET") {
         arbiter_.read([this, request, parts = *parts, reply] { route(request, parts, reply); });
     } else {
         route(request, *parts, reply);
@@ -90,7 +90,15 @@ void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Repl
     } else if (topic == "presentations" || topic == "withdrawals" || topic == "revocations" || topic == "leases") {
         leases(request, parts, reply);
     } else if (topic == "status" && parts.size() == 1) {
-        reply(request.method == "GET" ? shown(arbiter_, report_status(arbiter_.state())) : no_such_method(request));
+        if (request.method != "GET") {
+            reply(no_such_method(request));
+            return;
+        }
+        auto status = report_status(arbiter_.state());
+        status["security"] = security_;
+        reply(shown(arbiter_, std::move(status)));
+    } else if (Enrolment::knows(topic)) {
+        enrolment_.handle(request, parts, reply);
     } else if (topic == "backup" && parts.size() == 1) {
         // Whoever has it could be any blade that stands in it, so to look is not enough.
         request.method == "POST" ? backups_.take(reply) : reply(no_such_method(request));

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "arbiter/api/backups.h"
+#include "arbiter/api/denials.h"
+#include "arbiter/api/enrolment.h"
 #include "arbiter/api/long_poll.h"
 #include "arbiter/api/request_body.h"
 #include "arbiter/arbiter.h"
@@ -17,8 +19,18 @@ namespace drivebay::arbiter {
 
 class Api {
 public:
-    Api(Arbiter& arbiter, DataPathLink& data_path, LongPoll& long_poll, Backups& backups)
-        : arbiter_(arbiter), data_path_(data_path), long_poll_(long_poll), backups_(backups) {}
+    Api(Arbiter& arbiter, DataPathLink& data_path, LongPoll& long_poll, Backups& backups, Enrolment& enrolment, Denials& denials)
+        : arbiter_(arbiter),
+          data_path_(data_path),
+          long_poll_(long_poll),
+          backups_(backups),
+          enrolment_(enrolment),
+          denials_(denials) {}
+
+    // What `status` tells of the network listeners' protection.
+    void tell_security(std::string mode, std::string notice) {
+        security_ = {{"mode", std::move(mode)}, {"notice", std::move(notice)}};
+    }
 
     void handle(const rpc::Request& request, const rpc::Reply& reply);
 
@@ -51,6 +63,9 @@ private:
     DataPathLink& data_path_;
     LongPoll& long_poll_;
     Backups& backups_;
+    Enrolment& enrolment_;
+    Denials& denials_;
+    nlohmann::ordered_json security_;
 };
 
 rpc::Response no_such_method(const rpc::Request& request);

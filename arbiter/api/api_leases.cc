@@ -5,6 +5,7 @@
 #include "arbiter/api/api.h"
 #include "arbiter/api/lease_report.h"
 #include "arbiter/api/respond.h"
+#include "arbiter/api/rights.h"
 #include "arbiter/api/status_report.h"
 #include "lib/base/log.h"
 
@@ -64,7 +65,7 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         return;
     }
     if (parts.size() == 1) {
-        reply(request.method == "GET" ? shown(arbiter_, {{"leases", report_leases(arbiter_.state())}})
+        reply(request.method == "GET" ? shown(arbiter_, {{"leases", report_leases(arbiter_.state(), blade_of(request.peer))}})
                                       : no_such_method(request));
         return;
     }

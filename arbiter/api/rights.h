@@ -1,21 +1,47 @@
 // Who may do what: the one place that decides.
+//
+// Whoever reaches the Unix socket (its file's mode decides that: root and the group drivebay) may do all, and so may whoever
+// comes by TCP where the configuration says `security = "none"`. By TLS it depends on the certificate's identity. The data path
+// is asked to keep the promise that everything rests on, so it is taken from the Unix socket only.
 #pragma once
 
-#include "lib/rpc/channel.h"
+#include <optional>
+#include <string>
+
+#include "lib/rpc/server.h"
 
 namespace drivebay::arbiter {
 
 enum class Verb {
     look,        // status, leases, events
-    operate,     // drives, blades, presentations
-    be_a_blade,  // the link of gadgetd
-    be_the_data_path,
+    look_at_own, // the same of one blade
+    operate,     // presentations
+    administer,  // drives' sources, blades, enrolment, a copy of the store, and what may lose a blade's writes
+    enroll,      // with a token: of somebody who has no certificate yet
+    renew,       // of one's own certificate
 };
 
-// Today: whoever reaches the Unix socket (its file's mode decides that) may do all; whoever reaches a TCP listener may
-// look, operate and be a blade, which is why no listener is on a wildcard address by default. The data path is asked to
-// keep the promise that everything rests on, so it is taken from the Unix socket only. When peers have verified
-// identities (rpc::Peer::identity), the answer depends on them here, and nowhere else.
-bool may(const rpc::Peer& peer, Verb verb);
+struct Demand {
+    Verb verb = Verb::administer;
+    std::string blade;  // of look_at_own: whose; empty: of whoever asks
+};
+// What a request asks for. What is not known here asks for the most.
+Demand demand_of(const rpc::Request& request);
+
+struct Denial {
+    int status = 403;  // HTTP's; 401 where a certificate is wanted
+    std::string reason;
+};
+// Nothing: it may.
+std::optional<Denial> denial(const rpc::Peer& peer, const Demand& demand);
+
+// The same for being a blade: its link, its session, its leases.
+std::optional<Denial> denial_to_be(const rpc::Peer& peer, const std::string& blade);
+
+// Whose identity is a blade's: its name; empty for everybody else.
+std::string blade_of(const rpc::Peer& peer);
+
+// For people: the identity, or where it comes from.
+std::string name_of(const rpc::Peer& peer);
 
 }  // namespace drivebay::arbiter

@@ -96,10 +96,10 @@ nlohmann::ordered_json report_blade(const State& state, const Blade& blade) {
     return json;
 }
 
-nlohmann::ordered_json report_leases(const State& state) {
+nlohmann::ordered_json report_leases(const State& state, const std::string& blade) {
     Json leases = Json::array();
     for (const auto& [id, lease] : state.leases) {
-        if (!is_gone(lease)) {
+        if (!is_gone(lease) && (blade.empty() || lease.blade == blade)) {
             leases.push_back(report_lease(state, lease));
         }
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "arbiter/core/lease_core.h"
 
@@ -9,7 +10,8 @@ namespace drivebay::arbiter {
 
 nlohmann::ordered_json report_drive(const State& state, const Drive& drive);
 nlohmann::ordered_json report_blade(const State& state, const Blade& blade);
-nlohmann::ordered_json report_leases(const State& state);
+// Of one blade; empty: all.
+nlohmann::ordered_json report_leases(const State& state, const std::string& blade = "");
 nlohmann::ordered_json report_status(const State& state);
 
 }  // namespace drivebay::arbiter

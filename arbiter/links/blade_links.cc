@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "arbiter/api/rights.h"
 #include "arbiter/core/desired_state.h"
 #include "lib/base/log.h"
 
@@ -89,6 +90,12 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
     if (hello.protocol != 1) {
         refuse(link, fmt::format("protocol {} is not understood here, only 1; install the same drivebay on both sides",
                                  hello.protocol));
+        return;
+    }
+    if (const auto denied = denial_to_be(link->channel->peer(), hello.blade)) {
+        denials_.note(link->channel->peer(), link->channel->peer().identity, "the session of blade " + hello.blade,
+                      denied->reason);
+        refuse(link, denied->reason);
         return;
     }
     greeting_[hello.blade].push_back(link);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "arbiter/api/denials.h"
 #include "arbiter/arbiter.h"
 #include "arbiter/links/renewals.h"
 #include "lib/rpc/channel.h"
@@ -14,7 +15,7 @@ namespace drivebay::arbiter {
 
 class BladeLinks : public Audience {
 public:
-    explicit BladeLinks(Arbiter& arbiter) : arbiter_(arbiter) {}
+    BladeLinks(Arbiter& arbiter, Denials& denials) : arbiter_(arbiter), denials_(denials) {}
     ~BladeLinks() override;
 
     // A new link; who is behind it is known from its hello.
@@ -40,6 +41,7 @@ private:
     void left(const std::shared_ptr<Link>& link, const std::string& reason);
 
     Arbiter& arbiter_;
+    Denials& denials_;
     std::map<rpc::Channel*, std::shared_ptr<Link>> links_;
     std::map<std::string, std::shared_ptr<Link>> by_blade_;
     // Whose hellos wait for their commit, oldest first. The newest is the blade's only voice from then on.

@@ -1,6 +1,11 @@
 #include "fusefs/control/data_path.h"
 
+#include <fmt/format.h>
+#include <sys/stat.h>
+
 #include <cerrno>
+#include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -20,6 +25,8 @@ namespace {
 
 constexpr std::size_t worker_threads = 16;
 constexpr Duration report_interval = 1s;
+// A revoked certificate's connections end within a second.
+constexpr Duration certificates_interval = 250ms;
 
 // A flush through a view's gate; owns itself until it is answered.
 struct ViewFlush {
@@ -63,6 +70,12 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
     std::unique_ptr<nbd::NbdListener> nbd;
     ServedReport reported;
     EventLoop::TimerId report_timer = 0;
+    EventLoop::TimerId certificates_timer = 0;
+    std::string certificates_seen;      // of which file: inode, time
+    std::string certificates_trouble;   // only changes are logged
+    std::optional<tls::Revocations> revocations;
+    std::set<std::string> listening;  // TCP addresses
+    bool on_network = false;
     bool stopping = false;
     // Last, so that its threads end while everything they work on is there.
     WorkerPool workers;
@@ -70,6 +83,8 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
     Status start();
     void report_if_changed();
     void report_each_second();
+    void look_at_certificates();
+    Status use_certificates();
     void stop(std::function<void()> stopped);
 
     void acquire(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback) override;
@@ -119,9 +134,10 @@ Status DataPath::Impl::start() {
     nbd::NbdListener::Limits limits;
     limits.connections = settings.nbd_connections;
     nbd::NbdListener::Tls tls;
-    tls.required = settings.tls_required;
+    tls.required = settings.tls_required || !settings.pki.empty();
+    tls.wants_identity = !settings.pki.empty();
     if (!settings.tls.certificate.empty()) {
-        Result<std::unique_ptr<nbd::TlsContext>> context = nbd::TlsContext::load(settings.tls);
+        auto context = tls::Context::server(settings.tls, tls::Context::Clients::anybody);
         if (!context) {
             return context.error();
         }
@@ -132,9 +148,16 @@ Status DataPath::Impl::start() {
     // one that has ended for ever.
     drives->apply(state);
     for (const rpc::Endpoint& endpoint : settings.nbd_listeners) {
+        if (!endpoint.is_unix() && !settings.pki.empty()) {
+            continue;
+        }
         if (Status listens = nbd->listen(endpoint); !listens) {
             return listens;
         }
+    }
+    if (!settings.pki.empty()) {
+        revocations.emplace(settings.pki + "/revoked");
+        look_at_certificates();
     }
     keeper->start();
     report_each_second();
@@ -154,11 +177,61 @@ void DataPath::Impl::report_each_second() {
     report_timer = loop.call_after(report_interval, [this] { report_each_second(); });
 }
 
+// The arbiter's files, and not a word of its, say who is in: it works as well while there is no arbiter.
+void DataPath::Impl::look_at_certificates() {
+    certificates_timer = loop.call_after(certificates_interval, [this] { look_at_certificates(); });
+    struct stat status {};
+    const std::string file = settings.pki + "/nbd-cert.pem";
+    const std::string seen = ::stat(file.c_str(), &status) == 0
+                                 ? fmt::format("{} {}.{}", status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+                                 : "none";
+    Status usable = success();
+    if (seen == "none") {
+        usable = Error{ENOENT, "NBD's TCP addresses are not listened on: there is no certificate in " + settings.pki +
+                                   "; make one with: drivebay pki init"};
+    } else if (seen != certificates_seen || !on_network) {
+        usable = use_certificates();
+    }
+    certificates_seen = seen;
+    const std::string trouble = usable ? "" : usable.error().message;
+    if (std::exchange(certificates_trouble, trouble) != trouble && !trouble.empty() && !on_network) {
+        log::warning(trouble);
+    }
+    if (revocations->is_new() && on_network) {
+        nbd->end_revoked(*revocations);
+    }
+}
+
+Status DataPath::Impl::use_certificates() {
+    const std::string own = settings.pki + "/nbd-cert.pem";
+    auto context = tls::Context::server({own, own, settings.pki + "/ca-cert.pem", settings.pki + "/revoked"},
+                                        tls::Context::Clients::must_identify);
+    if (!context) {
+        return context.error();
+    }
+    nbd->use_tls(std::move(*context));
+    if (on_network) {
+        return success();
+    }
+    for (const rpc::Endpoint& endpoint : settings.nbd_listeners) {
+        if (endpoint.is_unix() || listening.contains(rpc::to_string(endpoint))) {
+            continue;
+        }
+        if (Status listens = nbd->listen(endpoint); !listens) {
+            return listens;
+        }
+        listening.insert(rpc::to_string(endpoint));
+    }
+    on_network = true;
+    return success();
+}
+
 void DataPath::Impl::stop(std::function<void()> stopped) {
     if (std::exchange(stopping, true)) {
         return;
     }
     loop.cancel(report_timer);
+    loop.cancel(certificates_timer);
     // The clients first: an answer of an ended view would tell them that their epoch is over, and it is not.
     nbd->stop([this, stopped = std::move(stopped)] { drives->stop(stopped); });
 }

@@ -20,7 +20,7 @@
 #include "fusefs/engine/view.h"
 #include "fusefs/engine/drive_policies.h"
 #include "fusefs/loop/event_loop.h"
-#include "fusefs/nbd_server/tls_context.h"
+#include "lib/tls/context.h"
 #include "lib/base/result.h"
 #include "lib/rpc/endpoint.h"
 #include "lib/rpc/reactor.h"
@@ -34,8 +34,11 @@ struct DataPathSettings {
     std::size_t nbd_connections = 1024;        // at most so many at once
     bool trust_reconnect = false;              // of remote drives: repeat unanswered writes on a stranger's server
     DrivePolicies policies;
-    nbd::TlsFiles tls;                         // no certificate: no TLS
+    tls::Files tls;                            // no certificate: no TLS
     bool tls_required = true;                  // of NBD clients that come by TCP
+    // Where the arbiter keeps the module's certificate, its authority and the list of revoked ones. TCP clients are then
+    // blades with certificates; until the files are there, there are no TCP listeners. Empty: `tls` says who is believed.
+    std::string pki;
     LocalEpochs open_here;                     // local leases that an earlier process took for files still open
 };
 

@@ -1,5 +1,6 @@
 #include "fusefs/nbd_server/nbd_connection.h"
 
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -41,6 +42,7 @@ NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPee
       id_(id),
       finished_(std::move(finished)),
       handshake_(context.tls == nullptr ? TlsPolicy::none : tls),
+      wants_identity_(context.wants_identity),
       input_(input_size) {
     watched_ = EPOLLIN;
     context_.loop.add(stream_.fd(), watched_, [this](std::uint32_t events) { on_event(events); });
@@ -115,10 +117,23 @@ void NbdConnection::shake_hands() {
         case NbdStream::Progress::again: return;
         case NbdStream::Progress::failed: return lose("TLS: " + stream_.error());
         case NbdStream::Progress::done:
-            handshake_.secured();
-            log::debug("NBD client speaks TLS", {{"peer", peer_.address}});
-            return;
+            return secured();
     }
+}
+
+void NbdConnection::secured() {
+    if (wants_identity_) {
+        const std::optional<tls::Shown> shown = tls::shown_by(stream_.tls());
+        if (!shown || shown->identity.kind != tls::Identity::Kind::blade) {
+            return lose(fmt::format("denied: {} is no blade, and only blades have drives here",
+                                    shown ? to_string(shown->identity) : "whoever shows no certificate"));
+        }
+        peer_.identity = to_string(shown->identity);
+        peer_.serial = shown->serial;
+        peer_.blade = shown->identity.name;
+    }
+    handshake_.secured();
+    log::debug("NBD client speaks TLS", {{"peer", peer_.address}, {"identity", peer_.identity}});
 }
 
 // What is left in the socket makes an event again.

@@ -34,7 +34,8 @@ struct ConnectionContext {
     Exports& exports;
     MemoryBudget& budget;
     LoopTurns& turns;
-    const TlsContext* tls;  // null: there is none
+    std::shared_ptr<tls::Context> tls;  // null: there is none
+    bool wants_identity = false;        // each client is to be a blade, and has that blade's exports
 };
 
 class NbdConnection final : public BarrierMember, private LoopTurns::Member {
@@ -46,6 +47,7 @@ public:
                   std::function<void(Id)> finished);
     ~NbdConnection() override;
 
+    const NbdPeer& peer() const { return peer_; }
     // Hangs up now; what is in flight completes unanswered.
     void shut(const std::string& why) override;
 
@@ -64,6 +66,7 @@ private:
     void ask_for_turn() { context_.turns.ask(*this, view_.get()); }
     void receive(std::size_t most);
     void shake_hands();
+    void secured();
     bool receive_handshake();
     bool receive_requests(std::size_t most);
     bool receive_more_requests(std::size_t most);
@@ -95,11 +98,12 @@ private:
 
     ConnectionContext& context_;
     NbdStream stream_;
-    const NbdPeer peer_;
+    NbdPeer peer_;
     const Id id_;
     std::function<void(Id)> finished_;
     Phase phase_ = Phase::handshake;
     Handshake handshake_;
+    const bool wants_identity_;  // of whoever speaks TLS
     bool question_asked_ = false;
     std::string opened_name_;
     std::shared_ptr<View> view_;

@@ -20,9 +20,17 @@ struct Listing {
 
 }  // namespace
 
-bool Exports::may_see(const NbdPeer&, const std::string& blade) {
-    // Until blades have certificates a client's blade is the one it names (doc/PROTOCOL.md); the pseudo-blade is nobody's.
-    return blade != local_blade;
+bool Exports::may_see(const NbdPeer& peer, const std::string& blade) {
+    // The pseudo-blade is nobody's.
+    return blade != local_blade && (peer.blade.empty() || peer.blade == blade);
+}
+
+bool Exports::may_have(const NbdPeer& peer, const std::string& blade, const std::string& name) {
+    const bool may = may_see(peer, blade);
+    if (!may) {
+        log::notice("denied", {{"peer", peer.address}, {"identity", peer.identity}, {"asked", name}, {"reason", "the export is another blade's"}});
+    }
+    return may;
 }
 
 Result<Exports::ExportName> Exports::parse(const std::string& name) {
@@ -72,7 +80,7 @@ void Exports::list(const NbdPeer& peer, std::function<void(std::vector<std::stri
 
 void Exports::look_up(const NbdPeer& peer, const std::string& name, std::function<void(Result<ViewInfo>)> callback) {
     const Result<ExportName> parsed = parse(name);
-    if (!parsed || !may_see(peer, parsed->blade)) {
+    if (!parsed || !may_have(peer, parsed->blade, name)) {
         return callback(Error{ENOENT, "there is no export " + log::quoted(name)});
     }
     catalogue_.look_up(parsed->blade, parsed->drive, std::move(callback));
@@ -81,7 +89,7 @@ void Exports::look_up(const NbdPeer& peer, const std::string& name, std::functio
 void Exports::open(const NbdPeer& peer, const std::string& name, Connection connection, BarrierMember& member,
                    OpenCallback callback) {
     const Result<ExportName> parsed = parse(name);
-    if (!parsed || !may_see(peer, parsed->blade)) {
+    if (!parsed || !may_have(peer, parsed->blade, name)) {
         return callback(Error{ENOENT, "there is no export " + log::quoted(name)});
     }
     opening_.insert(connection);

@@ -18,10 +18,13 @@
 
 namespace drivebay::nbd {
 
-// Who is at the other end; where a verified certificate's name will stand.
+// Who is at the other end.
 struct NbdPeer {
     bool local = false;   // came by a Unix socket
     std::string address;  // for people
+    std::string identity; // of a verified certificate; empty: none was asked for
+    std::string serial;   // that certificate's
+    std::string blade;    // whose exports alone there are for it; empty: there are all
 };
 
 // What a connection must do for the barrier.
@@ -66,7 +69,9 @@ private:
         DriveReference drive;
     };
     static Result<ExportName> parse(const std::string& name);
+    // To whoever may not see it, an export is as one that does not exist.
     static bool may_see(const NbdPeer& peer, const std::string& blade);
+    static bool may_have(const NbdPeer& peer, const std::string& blade, const std::string& name);
     void pass_barrier(const Key& key, std::uint64_t instance, Connection connection, BarrierMember& member,
                       std::shared_ptr<View> view, OpenCallback callback);
     void close_barrier(const Key& key);

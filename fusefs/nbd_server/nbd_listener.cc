@@ -47,11 +47,11 @@ std::string unix_peer_text(int fd) {
 NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits, Tls tls)
     : loop_(loop),
       limits_(limits),
-      tls_(std::move(tls)),
+      tls_required_(tls.required),
       exports_(catalogue),
       budget_(limits.memory),
       turns_(loop),
-      context_{loop, buffers, exports_, budget_, turns_, tls_.context.get()} {}
+      context_{loop, buffers, exports_, budget_, turns_, std::move(tls.context), tls.wants_identity} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 
@@ -155,7 +155,7 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             log::warning("too many NBD clients: one was turned away", {{"limit", limits_.connections}});
             continue;
         }
-        NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length)};
+        NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
         if (!is_unix) {
             set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
             set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -165,7 +165,7 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             set_option(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, 30000);
         }
         const NbdConnection::Id id = ++last_id_;
-        const TlsPolicy tls = tls_.required && !is_unix ? TlsPolicy::required : TlsPolicy::offered;
+        const TlsPolicy tls = tls_required_ && !is_unix ? TlsPolicy::required : TlsPolicy::offered;
         connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
@@ -189,6 +189,14 @@ void NbdListener::finished(NbdConnection::Id id) {
     connections_.erase(id);
     if (connections_.empty() && stopped_) {
         std::exchange(stopped_, nullptr)();
+    }
+}
+
+void NbdListener::end_revoked(tls::Revocations& revocations) {
+    for (const auto& [id, connection] : connections_) {
+        if (const std::string& serial = connection->peer().serial; !serial.empty() && revocations.has(serial)) {
+            connection->shut("the certificate of " + connection->peer().identity + " was revoked");
+        }
     }
 }
 

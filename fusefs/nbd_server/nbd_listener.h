@@ -21,8 +21,9 @@ public:
         std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together
     };
     struct Tls {
-        std::unique_ptr<TlsContext> context;  // null: no TLS
+        std::unique_ptr<tls::Context> context;  // null: no TLS
         bool required = true;                 // on TCP; on a Unix socket it is only offered
+        bool wants_identity = false;          // each TLS client is to be a blade, and has that blade's exports
     };
     NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits, Tls tls);
     NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits)
@@ -35,6 +36,10 @@ public:
     // A Unix socket's stale file is replaced; one that still answers is EADDRINUSE. Mode 0660.
     Status listen(const rpc::Endpoint& endpoint);
 
+    // Clients that come from now on meet this one.
+    void use_tls(std::shared_ptr<tls::Context> context) { context_.tls = std::move(context); }
+    // Hangs up on those whose certificates have been revoked.
+    void end_revoked(tls::Revocations& revocations);
     // Hangs up on everybody, without a word: a client that knows how comes back. `stopped` runs when nothing of them is
     // in flight.
     void stop(std::function<void()> stopped);
@@ -54,7 +59,7 @@ private:
 
     EventLoop& loop_;
     const Limits limits_;
-    const Tls tls_;
+    const bool tls_required_;
     Exports exports_;
     MemoryBudget budget_;
     LoopTurns turns_;

@@ -12,12 +12,13 @@
 
 namespace drivebay::nbd {
 
-void NbdStream::begin_tls(const TlsContext& context) {
+void NbdStream::begin_tls(std::shared_ptr<tls::Context> context) {
     begun_ = true;
+    context_ = std::move(context);
     ERR_clear_error();
-    tls_.reset(SSL_new(context.get()));
+    tls_.reset(SSL_new(context_->get()));
     if (tls_ == nullptr || SSL_set_fd(tls_.get(), socket_.get()) != 1) {
-        error_ = tls_error();
+        error_ = tls::tls_error();
         tls_.reset();
         return;
     }
@@ -39,8 +40,8 @@ NbdStream::Progress NbdStream::shake_hands() {
     if (outcome(result) < 0 && errno == EAGAIN) {
         return Progress::again;
     }
-    const long verdict = SSL_get_verify_result(tls_.get());
-    error_ = verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : tls_error();
+    const tls::Refusal refusal = tls::refusal_of(tls_.get());
+    error_ = refusal.identity.empty() ? refusal.reason : refusal.reason + " (" + refusal.identity + ")";
     return Progress::failed;
 }
 

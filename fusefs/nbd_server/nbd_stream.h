@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "fusefs/nbd_server/tls_context.h"
+#include "lib/tls/context.h"
 #include "lib/base/fd.h"
 
 namespace drivebay::nbd {
@@ -26,8 +26,9 @@ public:
     int fd() const { return socket_.get(); }
     bool is_secure() const { return secure_; }
 
-    // From here on everything is TLS. `context` outlives it.
-    void begin_tls(const TlsContext& context);
+    // From here on everything is TLS.
+    void begin_tls(std::shared_ptr<tls::Context> context);
+    const SSL* tls() const { return tls_.get(); }
     bool is_shaking_hands() const { return begun_ && !secure_; }
     enum class Progress { done, again, failed };
     // Until done, whenever the socket is ready. Failed: error() says why.
@@ -58,6 +59,7 @@ private:
     ssize_t outcome(int result);
 
     UniqueFd socket_;
+    std::shared_ptr<tls::Context> context_;
     std::unique_ptr<SSL, Free> tls_;
     bool begun_ = false;
     bool secure_ = false;

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -51,6 +53,27 @@ Status put_in_place(const std::string& unfinished, const std::string& path, Repl
     }
     const std::filesystem::path folder = std::filesystem::path(path).parent_path();
     return sync(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
+}
+
+Status write_durably(const std::string& path, const std::string& text, unsigned mode) {
+    std::string unfinished = path + ".XXXXXX";
+    UniqueFd file(::mkostemp(unfinished.data(), O_CLOEXEC));
+    if (!file) {
+        return system_error(errno, "cannot make a file beside " + path);
+    }
+    bool written = ::fchmod(file.get(), mode) == 0;
+    for (std::size_t done = 0; written && done < text.size();) {
+        const ssize_t count = ::write(file.get(), text.data() + done, text.size() - done);
+        written = count >= 0 || errno == EINTR;
+        done += count > 0 ? static_cast<std::size_t>(count) : 0;
+    }
+    if (!written) {
+        const int code = errno;
+        ::unlink(unfinished.c_str());
+        return system_error(code, "cannot write " + path);
+    }
+    file.reset();
+    return put_in_place(unfinished, path, Replace::yes);
 }
 
 }  // namespace drivebay

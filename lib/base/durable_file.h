@@ -13,4 +13,7 @@ enum class Replace { no, yes };
 // to be replaced. After an error `unfinished` is removed.
 Status put_in_place(const std::string& unfinished, const std::string& path, Replace replace);
 
+// The file with just that text and mode, put in the place of what was there.
+Status write_durably(const std::string& path, const std::string& text, unsigned mode);
+
 }  // namespace drivebay

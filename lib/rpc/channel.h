@@ -10,12 +10,14 @@
 
 namespace drivebay::rpc {
 
-// Who is at the other end. `identity` is where a verified certificate's name will stand; until then it is empty.
+// Who is at the other end.
 struct Peer {
     bool local = false;  // came by the Unix socket
     uid_t uid = 0;       // of a local peer
     std::string address; // for people: "unix uid=0" or "10.0.0.5:4312"
-    std::string identity;
+    bool secure = false; // came by TLS
+    std::string identity; // of a verified certificate (lib/tls/identity.h); empty: none was shown
+    std::string serial;   // that certificate's
 };
 
 // Lives on one reactor's thread; every call and callback happens there.

@@ -1,21 +1,17 @@
 // A Channel over a Beast WebSocket on any Asio stream socket; for lib/rpc alone. Both sides use it after the handshake.
 #pragma once
 
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/websocket.hpp>
 #include <deque>
 #include <memory>
 #include <string>
 
 #include "lib/rpc/channel.h"
+#include "lib/rpc/stream.h"
 
 namespace drivebay::rpc {
 
-// TCP and Unix sockets alike, with Beast's time limits.
-using Socket = boost::asio::generic::stream_protocol::socket;
-using Stream = boost::beast::basic_stream<boost::asio::generic::stream_protocol>;
 using WebSocket = boost::beast::websocket::stream<Stream>;
 
 // Larger messages end the channel.
@@ -36,7 +32,9 @@ public:
     void send(const nlohmann::json& message) override;
     void close(const std::string& reason) override;
     const Peer& peer() const override { return peer_; }
-    // Ends the connection at once, without a farewell and without a callback.
+    // Ends the connection at once, without a farewell.
+    void cut(const std::string& reason) { finish(reason); }
+    // The same without a callback.
     void abandon();
 
 private:

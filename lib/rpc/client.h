@@ -10,13 +10,17 @@
 #include "lib/rpc/endpoint.h"
 #include "lib/rpc/reactor.h"
 #include "lib/rpc/server.h"
+#include "lib/tls/context.h"
 
 namespace drivebay::rpc {
+
+// Of TCP connections; empty: they are plain. A Unix socket is always plain.
+using tls::Secure;
 
 // Blocks until the answer is there. ETIMEDOUT after `limit`; any error means that no answer was read, not that the
 // request had no effect.
 Result<Response> call(const Endpoint& endpoint, const std::string& method, const std::string& target,
-                      const std::string& body, Duration limit);
+                      const std::string& body, Duration limit, const Secure& secure = {});
 
 // A WebSocket to one endpoint, opened again for ever (after 50 ms, rising to 1 s) until it is destroyed.
 // Pings keep it honest: a peer silent for 5 s is taken for gone.
@@ -29,7 +33,7 @@ public:
         std::function<void(const std::string& reason)> on_close;
     };
 
-    Link(Reactor& reactor, Endpoint endpoint, std::string path, Callbacks callbacks);
+    Link(Reactor& reactor, Endpoint endpoint, std::string path, Callbacks callbacks, Secure secure = {});
     ~Link();
 
     bool is_open() const;

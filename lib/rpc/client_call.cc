@@ -20,8 +20,9 @@ namespace {
 // One request and its answer: steps that follow each other on a private loop, so that one limit covers them all.
 class Call {
 public:
-    Call(const Endpoint& endpoint, const std::string& method, const std::string& target, const std::string& body)
-        : endpoint_(endpoint), resolver_(io_), stream_(io_), request_(http::string_to_verb(method), target, 11) {
+    Call(const Endpoint& endpoint, const std::string& method, const std::string& target, const std::string& body,
+         const Secure& secure)
+        : endpoint_(endpoint), secure_(secure), resolver_(io_), stream_(io_), request_(http::string_to_verb(method), target, 11) {
         request_.set(http::field::host, endpoint.is_unix() ? "localhost" : endpoint.host);
         request_.set(http::field::content_type, "application/json");
         request_.keep_alive(false);
@@ -36,6 +37,9 @@ public:
         if (!done_) {
             return Error{ETIMEDOUT, fmt::format("{} did not answer within {} s", to_string(endpoint_),
                                                 std::chrono::duration_cast<std::chrono::seconds>(limit).count())};
+        }
+        if (refusal_) {
+            return *refusal_;
         }
         if (error_) {
             const int code = error_.category() == boost::system::system_category() ||
@@ -56,7 +60,7 @@ private:
                 finish(asio::error::name_too_long);
                 return;
             }
-            stream_.async_connect(asio::local::stream_protocol::endpoint(endpoint_.path),
+            stream_.next_layer().async_connect(asio::local::stream_protocol::endpoint(endpoint_.path),
                                   [this](const beast::error_code& error) { error ? finish(error) : write(); });
             return;
         }
@@ -73,15 +77,35 @@ private:
 
     void connect_to(asio::ip::tcp::resolver::results_type::const_iterator address) {
         const asio::ip::tcp::endpoint tcp = address->endpoint();
-        stream_.async_connect(tcp, [this, address](const beast::error_code& error) {
+        stream_.next_layer().async_connect(tcp, [this, address](const beast::error_code& error) {
             if (!error) {
-                write();
+                secure_ ? secure() : write();
             } else if (std::next(address) != addresses_.end()) {
                 connect_to(std::next(address));
             } else {
                 finish(error);
             }
         });
+    }
+
+    void secure() {
+        auto context = secure_();
+        if (!context) {
+            return refuse(context.error());
+        }
+        stream_.begin_tls(std::move(*context), Stream::Side::client, [this](const beast::error_code& error) {
+            if (!error) {
+                return write();
+            }
+            const bool is_verdict = SSL_get_verify_result(stream_.tls()) != X509_V_OK;
+            refuse(Error{EPROTO, fmt::format("{}: no TLS: {}", to_string(endpoint_),
+                                             is_verdict ? tls::refusal_of(stream_.tls()).reason : error.message())});
+        });
+    }
+
+    void refuse(const Error& why) {
+        done_ = true;
+        refusal_ = why;
     }
 
     void write() {
@@ -99,6 +123,7 @@ private:
     }
 
     const Endpoint& endpoint_;
+    const Secure& secure_;
     asio::io_context io_{1};
     asio::ip::tcp::resolver resolver_;
     asio::ip::tcp::resolver::results_type addresses_;
@@ -107,14 +132,15 @@ private:
     http::response_parser<http::string_body> parser_;
     beast::flat_buffer buffer_;
     beast::error_code error_;
+    std::optional<Error> refusal_;
     bool done_ = false;
 };
 
 }  // namespace
 
 Result<Response> call(const Endpoint& endpoint, const std::string& method, const std::string& target,
-                      const std::string& body, Duration limit) {
-    return Call(endpoint, method, target, body).run(limit);
+                      const std::string& body, Duration limit, const Secure& secure) {
+    return Call(endpoint, method, target, body, secure).run(limit);
 }
 
 }  // namespace drivebay::rpc

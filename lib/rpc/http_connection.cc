@@ -64,10 +64,43 @@ private:
     std::shared_ptr<HttpConnection> connection_;
 };
 
+void HttpConnection::start(std::shared_ptr<tls::Context> context, std::function<void()> proved) {
+    proved_.callback_ = std::move(proved);
+    if (!context) {
+        proved_.call();
+        return read();
+    }
+    peer_.secure = true;
+    stream_.expires_after(longest_unproved);
+    stream_.begin_tls(std::move(context), Stream::Side::server,
+                      [self = shared_from_this()](const beast::error_code& error) { self->secured(error); });
+}
+
+void HttpConnection::secured(const beast::error_code& error) {
+    if (handlers_ == nullptr) {
+        return;
+    }
+    if (error) {
+        const bool is_verdict = SSL_get_verify_result(stream_.tls()) != X509_V_OK;
+        // One that just hangs up has asked for nothing.
+        if (handlers_->on_refused && (is_verdict || error.category() == boost::asio::error::get_ssl_category())) {
+            const tls::Refusal refusal = tls::refusal_of(stream_.tls());
+            handlers_->on_refused(peer_, refusal.identity, is_verdict ? refusal.reason : error.message());
+        }
+        return;
+    }
+    if (const auto shown = tls::shown_by(stream_.tls())) {
+        peer_.identity = tls::to_string(shown->identity);
+        peer_.serial = shown->serial;
+        proved_.call();
+    }
+    read();
+}
+
 void HttpConnection::read() {
     parser_.emplace();
-    parser_->body_limit(largest_body);
-    stream_.expires_after(longest_idle);
+    parser_->body_limit(is_unproved() ? largest_unproved_body : largest_body);
+    stream_.expires_after(is_unproved() ? longest_unproved : longest_idle);
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](const beast::error_code& error, std::size_t) {
                          if (!error) {
@@ -84,7 +117,7 @@ void HttpConnection::handle() {
     if (handlers_ == nullptr) {
         return;
     }
-    if (websocket::is_upgrade(parser_->get())) {
+    if (websocket::is_upgrade(parser_->get()) && !is_unproved()) {
         upgrade();
         return;
     }
@@ -109,7 +142,7 @@ void HttpConnection::write(Response response) {
     response_.keep_alive(keep_alive);
     response_.body() = std::move(response.body);
     response_.prepare_payload();
-    stream_.expires_after(longest_idle);
+    stream_.expires_after(is_unproved() ? longest_unproved : longest_idle);
     http::async_write(stream_, response_, [self = shared_from_this(), keep_alive](const beast::error_code& error, std::size_t) {
         if (!error && keep_alive) {
             self->read();
@@ -135,6 +168,14 @@ void HttpConnection::upgrade() {
         self->handlers_->on_channel(path, channel);
         channel->start(self);
     });
+}
+
+void HttpConnection::cut(const std::string& reason) {
+    if (const auto channel = channel_.lock()) {
+        channel->cut(reason);
+    } else {
+        abandon();
+    }
 }
 
 void HttpConnection::abandon() {

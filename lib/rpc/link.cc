@@ -17,11 +17,12 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 
 struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
-    Impl(Reactor& reactor, Endpoint where, std::string websocket_path, Callbacks calls)
+    Impl(Reactor& reactor, Endpoint where, std::string websocket_path, Callbacks calls, Secure security)
         : io(reactor.impl().io),
           endpoint(std::move(where)),
           path(std::move(websocket_path)),
           callbacks(std::move(calls)),
+          secure(std::move(security)),
           resolver(io),
           retry(reactor) {}
 
@@ -32,7 +33,7 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
         const std::uint64_t round = ++attempt;
         if (endpoint.is_unix()) {
             const asio::local::stream_protocol::endpoint address(endpoint.path);
-            socket->next_layer().async_connect(address, on_connected(round));
+            socket->next_layer().next_layer().async_connect(address, on_connected(round));
             return;
         }
         resolver.async_resolve(endpoint.host, std::to_string(endpoint.port),
@@ -46,7 +47,7 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
                                        return;
                                    }
                                    const asio::ip::tcp::endpoint address = found.begin()->endpoint();
-                                   self->socket->next_layer().async_connect(address, self->on_connected(round));
+                                   self->socket->next_layer().next_layer().async_connect(address, self->on_connected(round));
                                });
     }
 
@@ -64,8 +65,28 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
                 beast::error_code ignored;
                 self->socket->next_layer().socket().set_option(asio::ip::tcp::no_delay(true), ignored);
             }
-            self->shake_hands(round);
+            self->endpoint.is_unix() || !self->secure ? self->shake_hands(round) : self->begin_tls(round);
         };
+    }
+
+    void begin_tls(std::uint64_t round) {
+        auto context = secure();
+        if (!context) {
+            socket.reset();
+            return failed(context.error().message);
+        }
+        socket->next_layer().begin_tls(std::move(*context), Stream::Side::client,
+                                       [self = shared_from_this(), round](const beast::error_code& error) {
+                                           if (round != self->attempt) {
+                                               return;
+                                           }
+                                           if (!error) {
+                                               return self->shake_hands(round);
+                                           }
+                                           const SSL* const tls = self->socket->next_layer().tls();
+                                           const bool is_verdict = SSL_get_verify_result(tls) != X509_V_OK;
+                                           self->failed("no TLS: " + (is_verdict ? tls::refusal_of(tls).reason : error.message()));
+                                       });
     }
 
     void shake_hands(std::uint64_t round) {
@@ -86,7 +107,7 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
     void opened() {
         delay = shortest_delay;
         last_reason.clear();
-        channel = std::make_shared<ChannelStream>(std::move(*socket), Peer{endpoint.is_unix(), 0, to_string(endpoint), ""});
+        channel = std::make_shared<ChannelStream>(std::move(*socket), Peer{endpoint.is_unix(), 0, to_string(endpoint), false, "", ""});
         socket.reset();
         channel->on_message = [this](const nlohmann::json& message) { callbacks.on_message(message); };
         channel->on_close = [this](const std::string& reason) {
@@ -131,6 +152,7 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
     Endpoint endpoint;
     std::string path;
     Callbacks callbacks;
+    Secure secure;
     asio::ip::tcp::resolver resolver;
     Timer retry;
     Duration delay = shortest_delay;
@@ -140,8 +162,8 @@ struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
     std::shared_ptr<ChannelStream> channel;
 };
 
-Link::Link(Reactor& reactor, Endpoint endpoint, std::string path, Callbacks callbacks)
-    : impl_(std::make_shared<Impl>(reactor, std::move(endpoint), std::move(path), std::move(callbacks))) {
+Link::Link(Reactor& reactor, Endpoint endpoint, std::string path, Callbacks callbacks, Secure secure)
+    : impl_(std::make_shared<Impl>(reactor, std::move(endpoint), std::move(path), std::move(callbacks), std::move(secure))) {
     impl_->connect();
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/rpc/channel_stream.h"
 #include "lib/rpc/http_connection.h"
@@ -27,6 +28,11 @@ namespace {
 
 // Connections past this many are closed at once, so that idle strangers cannot take every descriptor.
 constexpr std::size_t most_connections = 16384;
+// Of TLS clients that have not yet proved who they are, all together and from one address.
+constexpr std::size_t most_strangers = 512;
+constexpr std::size_t most_strangers_of_one = 64;
+// A line for each would be a weapon.
+constexpr Duration between_complaints = std::chrono::seconds(10);
 
 // The file of a Unix socket whose server has died stays; one that still answers is not ours to remove.
 Status remove_stale_socket(const std::string& path) {
@@ -105,9 +111,27 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
             socket.set_option(asio::ip::tcp::no_delay(true), ignored);
         }
         Peer peer = peer_of(socket);
+        const bool secures = !peer.local && context && std::is_same_v<Accepted, asio::ip::tcp::socket>;
+        const std::string address = peer.address.substr(0, peer.address.rfind(':'));
+        if (secures && (strangers.size() >= most_strangers || strangers.count(address) >= most_strangers_of_one)) {
+            if (BootClock::now() >= next_complaint) {
+                next_complaint = BootClock::now() + between_complaints;
+                log::warning("connections are refused: too many that have not proved who they are",
+                             {{"address", address}, {"all", strangers.size()}});
+            }
+            return;
+        }
         const auto connection = std::make_shared<HttpConnection>(Stream(Socket(std::move(socket))), std::move(peer), handlers);
         connections.push_back(connection);
-        connection->read();
+        if (!secures) {
+            return connection->start(nullptr, nullptr);
+        }
+        strangers.insert(address);
+        connection->start(context, [weak = weak_from_this(), address] {
+            if (const auto self = weak.lock()) {
+                self->strangers.extract(address);
+            }
+        });
     }
 
     void stop() {
@@ -136,6 +160,9 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::vector<std::string> socket_files;
     std::list<std::weak_ptr<HttpConnection>> connections;
     std::size_t swept_at = 64;
+    std::shared_ptr<tls::Context> context;
+    std::multiset<std::string> strangers;
+    Instant next_complaint{};
     bool stopped = false;
 };
 
@@ -143,6 +170,16 @@ Server::Server(Reactor& reactor, Handlers handlers)
     : impl_(std::make_shared<Impl>(reactor, std::move(handlers))) {}
 
 Server::~Server() { impl_->stop(); }
+
+void Server::use_tls(std::shared_ptr<tls::Context> context) { impl_->context = std::move(context); }
+
+void Server::cut(const std::function<bool(const Peer&)>& condition, const std::string& reason) {
+    for (const auto& connection : std::list(impl_->connections)) {
+        if (const auto alive = connection.lock(); alive && condition(alive->peer())) {
+            alive->cut(reason);
+        }
+    }
+}
 
 Status Server::listen(const Endpoint& endpoint) {
     const auto refuse = [&](const boost::system::error_code& error) {

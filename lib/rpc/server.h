@@ -10,6 +10,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/endpoint.h"
 #include "lib/rpc/reactor.h"
+#include "lib/tls/context.h"
 
 namespace drivebay::rpc {
 
@@ -34,6 +35,8 @@ struct Handlers {
     std::function<void(Request, Reply)> on_request;
     // A WebSocket was opened on `path`. Keep `channel` to keep it open.
     std::function<void(const std::string& path, std::shared_ptr<Channel> channel)> on_channel;
+    // A TLS handshake failed; `identity` is what the other side's certificate claims, if it came so far. Optional.
+    std::function<void(const Peer& peer, const std::string& identity, const std::string& reason)> on_refused = {};
 };
 
 class Server {
@@ -43,6 +46,12 @@ public:
 
     // A Unix socket's stale file is replaced; one that still answers is EADDRINUSE. Mode 0660.
     Status listen(const Endpoint& endpoint);
+
+    // TCP connections that come from now on speak TLS. A WebSocket is then for those alone that have shown a certificate,
+    // and of strangers there are few at a time.
+    void use_tls(std::shared_ptr<tls::Context> context);
+    // Ends, now, the connections for which `condition` holds. Not from inside a callback of one of them.
+    void cut(const std::function<bool(const Peer&)>& condition, const std::string& reason);
 
 private:
     struct Impl;

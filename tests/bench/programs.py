@@ -90,7 +90,7 @@ class Arbiter(Program):
         self.address = f"127.0.0.1:{port}"
         config = os.path.join(folder, "arbiter.cfg")
         with open(config, "w") as file:
-            file.write(f'socket = "{self.socket}";\nlisten = [ "{self.address}" ];\nstate_dir = "{folder}/state";\n'
+            file.write(f'socket = "{self.socket}";\nsecurity = "none";\nlisten = [ "{self.address}" ];\nstate_dir = "{folder}/state";\n'
                        f'audit_log = "{folder}/audit.log";\nlease = {{ ttl_ms = {ttl_ms}; }};\n')
         super().__init__("arbiter", [f"{build}/drivebay-arbiterd", "--foreground", "--log-level", "warning",
                                      "--config", config], folder)
@@ -132,7 +132,7 @@ class DataPath(Program):
         self.arbiter = arbiter
         config = os.path.join(folder, "fusefs.cfg")
         with open(config, "w") as file:
-            file.write(f'role = "management";\nstate_dir = "{folder}/state";\nsocket = "{folder}/fusefs.sock";\n'
+            file.write(f'role = "management";\nsecurity = "none";\nstate_dir = "{folder}/state";\nsocket = "{folder}/fusefs.sock";\n'
                        f'arbiter = "{arbiter.socket}";\n'
                        f'nbd: {{ listen = [ "127.0.0.1:{nbd_port}" ]; unix = "{folder}/nbd.sock"; {nbd_settings} }};\n{settings}')
         super().__init__("drivebayfs", [f"{build}/drivebayfs", "drivebay", self.mount, "--foreground", "-o",

@@ -9,10 +9,10 @@ PROGRAMS = ("drivebay", "drivebayfs", "drivebay-arbiterd", "drivebay-gadgetd")
 MOUNT = "/srv/drivebay"
 SLOTS = ("cdrom", "disk", "disk", "disk")
 
-ARBITER_CFG = 'listen = ( "{mm}:4740" );\n'
-MANAGEMENT_FUSEFS_CFG = 'role = "management";\nnbd = {{ listen = ( "{mm}:10809" ); }};\n'
-BLADE_FUSEFS_CFG = 'role = "blade";\nblade = "{blade}";\nmanagement = "mm:10809";\n'
-GADGETD_CFG = 'blade = "{blade}";\narbiter = "mm:4740";\nslots = ( {slots} );\n'
+ARBITER_CFG = 'security = "none";\nlisten = ( "{mm}:4740" );\n'
+MANAGEMENT_FUSEFS_CFG = 'role = "management";\nsecurity = "none";\nnbd = {{ listen = ( "{mm}:10809" ); }};\n'
+BLADE_FUSEFS_CFG = 'role = "blade";\nsecurity = "none";\nblade = "{blade}";\nmanagement = "mm:10809";\n'
+GADGETD_CFG = 'security = "none";\nblade = "{blade}";\narbiter = "mm:4740";\nslots = ( {slots} );\n'
 FSTAB = "{source} {mount} fuse.drivebayfs defaults,_netdev,nofail 0 0\n"
 
 

@@ -81,10 +81,10 @@ class Chassis:
             os.makedirs(f"{work}/{folder}")
         self._write("arbiter.cfg", f"""
             socket = "{ARBITER}"; listen = [ "{self.control}" ];
-            state_dir = "{work}/arbiter"; audit_log = "{work}/arbiter/audit.log";
+            security = "none"; state_dir = "{work}/arbiter"; audit_log = "{work}/arbiter/audit.log";
             lease: {{ ttl_ms = {ttl_ms}; }};""")
         self._write("fusefs.cfg", f"""
-            role = "management"; state_dir = "{work}/fusefs"; socket = "/run/drivebay/fusefs.sock";
+            role = "management"; security = "none"; state_dir = "{work}/fusefs"; socket = "/run/drivebay/fusefs.sock";
             arbiter = "{ARBITER}"; nbd: {{ listen = [ "{self.data}" ]; unix = "{NBD}"; }};""")
 
     def _write(self, name, text):
@@ -204,7 +204,7 @@ class Chassis:
 
     def start_blade_mount(self, name):
         self._write(f"fusefs-{name}.cfg", f"""
-            role = "blade"; blade = "{name}"; state_dir = "{self.work}/{name}";
+            role = "blade"; blade = "{name}"; security = "none"; state_dir = "{self.work}/{name}";
             socket = "/run/drivebay/{name}.sock"; management = "{self.data}";
             {self.blade_settings}""")
         os.makedirs(f"/srv/{name}", exist_ok=True)

@@ -10,10 +10,11 @@ mount -t tmpfs tmpfs /usr/local/sbin && ln -s "$build/drivebayfs" /usr/local/sbi
 mkdir -p "$work/fusefs" "$work/blade01" /srv/blade01 "/srv/a folder"
 : >/srv/file
 cat >"$work/etc/good.cfg" <<CONFIG
+security = "none";
 state_dir = "$work/fusefs";
 nbd: { listen = [ "127.0.0.1:10809" ]; };
 CONFIG
-echo "socket = \"/run/drivebay/blade01.sock\";" >"$work/etc/blade.cfg"
+echo "security = \"none\"; socket = \"/run/drivebay/blade01.sock\";" >"$work/etc/blade.cfg"
 printf 'role = "management";\npause_limt_ms = 7;\n' >"$work/etc/unknown.cfg"
 printf 'role = ;' >"$work/etc/broken.cfg"
 good=config=$work/etc/good.cfg

@@ -8,6 +8,7 @@ make_image "$images/disk.img" 4M
 mkdir -p "$work/fusefs" "$work/blade01" /srv/blade01
 cat >"$work/etc/fusefs.cfg" <<CONFIG
 role = "management";
+security = "none";
 state_dir = "$work/fusefs";
 socket = "/run/drivebay/fusefs.sock";
 arbiter = "/run/drivebay/arbiter.sock";
@@ -16,6 +17,7 @@ CONFIG
 cat >"$work/etc/fusefs-blade01.cfg" <<CONFIG
 role = "blade";
 blade = "blade01";
+security = "none";
 state_dir = "$work/blade01";
 socket = "/run/drivebay/blade01.sock";
 CONFIG

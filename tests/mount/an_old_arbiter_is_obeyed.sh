@@ -19,6 +19,7 @@ start_old() {
     cat >"$work/etc/old.cfg" <<CONFIG
 socket = "/run/drivebay/old.sock";
 listen = [ "127.0.0.1:4741" ];
+security = "none";
 state_dir = "$work/old";
 audit_log = "$work/old-audit.log";
 lease = { ttl_ms = 1000; };

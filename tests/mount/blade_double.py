@@ -183,7 +183,7 @@ class Blade:
             while self.is_cut:
                 time.sleep(0.05)
             try:
-                link = WebSocket(self.options.arbiter, "/v1/link/blade")
+                link = WebSocket(self.options.arbiter, "/v1/link/blade", self.options.identity)
                 with self.lock:
                     observed = self.observed()
                 link.send({"type": "hello", "protocol": 1, "blade": self.options.blade, "session": self.session(),
@@ -233,6 +233,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("blade", "slots", "mount", "drain", "control", "arbiter", "session"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--identity", help="folder of the blade's certificate: the arbiter is then spoken to in TLS")
     parser.add_argument("--boot-suffix", default="", help="makes it another boot's id")
     blade = Blade(parser.parse_args())
     control_socket.serve(blade.options.control, blade.command)

@@ -121,12 +121,16 @@ arbiter_settings=""
 management_settings=""
 nbd_settings=""  # of the management module, within its group nbd
 blade_settings=""
+# Certificates are the subject of few tests; with "enrolled" they are made first.
+arbiter_security=none
+fusefs_security=none
 
 start_arbiter() {
     mkdir -p "$work/arbiter"
     cat >"$work/etc/arbiter.cfg" <<CONFIG
 socket = "/run/drivebay/arbiter.sock";
 listen = [ "127.0.0.1:4740" ];
+security = "$arbiter_security";
 state_dir = "$work/arbiter";
 audit_log = "$work/arbiter/audit.log";
 $arbiter_settings
@@ -139,9 +143,11 @@ start_management() {
     mkdir -p "$work/fusefs"
     cat >"$work/etc/fusefs.cfg" <<CONFIG
 role = "management";
+security = "$fusefs_security";
 state_dir = "$work/fusefs";
 socket = "/run/drivebay/fusefs.sock";
 arbiter = "/run/drivebay/arbiter.sock";
+pki = "$work/arbiter/pki";
 nbd: { listen = [ "127.0.0.1:10809" ]; unix = "/run/drivebay/nbd.sock"; $nbd_settings };
 $management_settings
 CONFIG
@@ -159,13 +165,23 @@ start_blade() {
     cat >"$work/etc/fusefs-$name.cfg" <<CONFIG
 role = "blade";
 blade = "$name";
+security = "$fusefs_security";
 state_dir = "$work/$name";
 socket = "/run/drivebay/$name.sock";
 management = "127.0.0.1:$port";
+$([ "$fusefs_security" = none ] || echo "certificates = \"$work/identity-$name\";")
 $blade_settings
 CONFIG
     start "$name" drivebayfs "127.0.0.1:$port" "/srv/$name" --foreground -o "config=$work/etc/fusefs-$name.cfg"
     until_true 15 "$name's drivebayfs is mounted" mountpoint -q "/srv/$name"
+}
+
+# enroll NAME [ADDRESS]: the blade's certificate, in $work/identity-NAME; with fusefs_security=enrolled its mount uses that
+enroll() {
+    local token
+    echo "identity = \"$work/identity-$1\"; blade = \"$1\";" >"$work/etc/gadgetd-$1.cfg"
+    token=$(drivebay enroll "$1" --json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["token"])') || fail "no token for $1"
+    expect 0 "this is blade $1 now" drivebay-gadgetd --config "$work/etc/gadgetd-$1.cfg" enroll --arbiter "${2:-127.0.0.1}" --token "$token"
 }
 
 # start_double NAME [SLOT_KINDS]: gadgetd's double over the blade's mount; its control socket is /run/drivebay/NAME.ctl
@@ -174,7 +190,8 @@ start_double() {
     status_is "'$name' in blades" >/dev/null || expect 0 "" drivebay blade add "$name"
     start "$name-double" "$python" "$here/blade_double.py" --blade "$name" --slots "$kinds" \
         --mount "/srv/$name" --drain "/run/drivebay/$name.sock" --control "/run/drivebay/$name.ctl" \
-        --arbiter 127.0.0.1:4740 --session "$work/$name-session"
+        --arbiter 127.0.0.1:4740 --session "$work/$name-session" \
+        $([ "$arbiter_security" = none ] || echo --identity "$work/identity-$name")
     until_true 10 "$name is online" status_is "blades['$name']['online']"
 }
 

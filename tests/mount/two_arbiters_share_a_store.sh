@@ -10,6 +10,7 @@ second() {
     cat >"$work/etc/$1.cfg" <<CONFIG
 socket = "$2";
 listen = [ "$3" ];
+security = "none";
 state_dir = "$4";
 audit_log = "$work/$1-audit.log";
 CONFIG

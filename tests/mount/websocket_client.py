@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 
@@ -11,9 +12,19 @@ class Closed(Exception):
     """The peer ended the link; the text is its reason."""
 
 
+def tls_context(identity):
+    """What a client shows: with only ca-cert.pem in the folder, nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(f"{identity}/ca-cert.pem")
+    if os.path.exists(f"{identity}/client-cert.pem"):
+        context.load_cert_chain(f"{identity}/client-cert.pem", f"{identity}/client-key.pem")
+    return context
+
+
 class WebSocket:
-    def __init__(self, address, path):
-        """`address` is HOST:PORT or the path of a Unix socket."""
+    def __init__(self, address, path, identity=None):
+        """`address` is HOST:PORT or the path of a Unix socket; `identity` is a folder as `drivebay-gadgetd enroll` makes it."""
         if address.startswith("/"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(address)
@@ -21,6 +32,8 @@ class WebSocket:
             host, _, port = address.rpartition(":")
             self.socket = socket.create_connection((host, int(port)))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if identity:
+                self.socket = tls_context(identity).wrap_socket(self.socket)
         self.sending = threading.Lock()
         self.stream = self.socket.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()

@@ -10,7 +10,7 @@ MACHINES = []
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DAEMONS = {"drivebayfs": "fusefs", "drivebay-arbiterd": "arbiter", "drivebay-gadgetd": "gadgetd"}
 OPTION = r"(?<![\w-])--[a-z][a-z-]*"
-GENERAL = {"--server", "--json", "--help"}      # of every command of drivebay
+GENERAL = {"--server", "--identity", "--json", "--help"}      # of every command of drivebay
 
 
 def text_of(*path):

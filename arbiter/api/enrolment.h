@@ -1,0 +1,47 @@
+// The part of the API that lets people and blades in, and throws them out: /v1/pki, /v1/enrolments, /v1/enroll, /v1/renew,
+// /v1/operators. What it answers is on the disk.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/pki/registry.h"
+#include "lib/rpc/server.h"
+
+namespace drivebay::arbiter {
+
+class Enrolment {
+public:
+    struct Callbacks {
+        // There is an authority now, or the module's own certificates are new.
+        std::function<void()> on_certificates;
+        // These are good no longer: their connections are to end.
+        std::function<void(const std::vector<Registry::Certified>&)> on_revoked;
+    };
+    Enrolment(Arbiter& arbiter, Registry& registry, Callbacks callbacks)
+        : arbiter_(arbiter), registry_(registry), callbacks_(std::move(callbacks)) {}
+
+    // Whether `topic` is one of its own. The right to ask was seen to before.
+    static bool knows(const std::string& topic);
+    void handle(const rpc::Request& request, const std::vector<std::string>& parts, const rpc::Reply& reply);
+
+private:
+    void begin(const rpc::Request& request, const rpc::Reply& reply);
+    void show(const rpc::Reply& reply);
+    void make_token(const rpc::Request& request, const rpc::Reply& reply);
+    void enroll(const rpc::Request& request, const rpc::Reply& reply);
+    void renew(const rpc::Request& request, const rpc::Reply& reply);
+    void add_operator(const rpc::Request& request, const rpc::Reply& reply);
+    void revoke(tls::Identity::Kind kind, const std::string& name, const rpc::Request& request, const rpc::Reply& reply);
+    // Makes what has changed durable, then ends the connections of `revoked`, then answers.
+    void keep(const rpc::Reply& reply, nlohmann::ordered_json answer, std::vector<Registry::Certified> revoked = {});
+    void note(const rpc::Request& request, std::string event, std::string blade, const std::string& detail);
+    void take_addresses(const rpc::Request& request, const std::vector<std::string>& addresses);
+
+    Arbiter& arbiter_;
+    Registry& registry_;
+    Callbacks callbacks_;
+};
+
+}  // namespace drivebay::arbiter

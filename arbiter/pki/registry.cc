@@ -1,0 +1,276 @@
+#include "arbiter/pki/registry.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "lib/base/durable_file.h"
+#include "lib/base/log.h"
+#include "lib/tls/folder.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+using nlohmann::json;
+
+// A token that is over is remembered for as long as somebody may still come with it and is to hear why not.
+constexpr WallSeconds remembered = 24 * 3600;
+constexpr std::size_t most_addresses = 64;
+
+std::string hash_of(const std::string& blade, const std::string& secret) {
+    return tls::to_base64url(tls::sha256(secret + blade));
+}
+
+json to_json(const Registry::Certified& one) { return {{"serial", one.serial}, {"identity", one.identity}, {"end", one.end}}; }
+
+Registry::Certified certified(const json& row) { return {row.at("serial"), row.at("identity"), row.at("end")}; }
+
+// Of a name in whatever role.
+bool is_of(const std::string& identity, tls::Identity::Kind kind, const std::string& name) {
+    const auto parsed = tls::parse_identity(identity);
+    return parsed && parsed->kind == kind && parsed->name == name;
+}
+
+}  // namespace
+
+Status Registry::load(WallSeconds now) {
+    const auto certificate = tls::read_text(in("ca-cert.pem"));
+    if (!certificate) {
+        return certificate.error().code == ENOENT ? success() : Status(certificate.error());
+    }
+    const auto key = tls::read_text(in("ca-key.pem"));
+    if (!key) {
+        return key.error();
+    }
+    auto authority = tls::Authority::load(*certificate, *key);
+    if (!authority) {
+        return Error{EINVAL, fmt::format("{}: {}", folder_, authority.error().message)};
+    }
+    if (Status read = read_records(); !read) {
+        return read;
+    }
+    authority_ = std::move(*authority);
+    bool due = false;
+    for (const char* file : {"module-cert.pem", "nbd-cert.pem"}) {
+        const auto text = tls::read_text(in(file));
+        const auto own = text ? tls::certificate_from_pem(*text) : Result<tls::Certificate>(text.error());
+        due = due || !own || tls::end_of(own->get()) - now < renewed_before_end;
+    }
+    return due ? make_own(now) : success();
+}
+
+Status Registry::read_records() {
+    const auto text = tls::read_text(in("records.json"));
+    if (!text) {
+        return text.error();
+    }
+    try {
+        const json records = json::parse(*text);
+        module_ = records.at("module");
+        addresses_ = records.at("addresses").get<std::vector<std::string>>();
+        for (const json& row : records.at("issued")) {
+            issued_.push_back(certified(row));
+        }
+        for (const json& row : records.at("revoked")) {
+            revoked_.push_back(certified(row));
+        }
+        for (const json& row : records.at("tokens")) {
+            tokens_.push_back({row.at("blade"), row.at("hash"), row.at("end"), row.at("used")});
+        }
+    } catch (const json::exception& damage) {
+        return Error{EBADMSG, fmt::format("{} is damaged ({}): put a copy of the folder back, or remove the folder and enroll "
+                                          "all blades again",
+                                          in("records.json"), damage.what())};
+    }
+    return success();
+}
+
+Status Registry::begin(const std::string& module, const std::vector<std::string>& addresses, WallSeconds now) {
+    if (is_there()) {
+        return Error{EEXIST, "there is an authority already; blades are enrolled with: drivebay enroll BLADE"};
+    }
+    if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
+        return system_error(errno, "cannot make the folder " + folder_);
+    }
+    auto authority = tls::Authority::create();
+    if (!authority) {
+        return authority.error();
+    }
+    const auto key = authority->key_pem();
+    if (!key) {
+        return key.error();
+    }
+    authority_ = std::move(*authority);
+    module_ = module;
+    addresses_ = addresses;
+    // The certificate last: with it the authority is there.
+    Status done = write(writings(now));
+    done = done ? make_own(now) : done;
+    done = done ? write_durably(in("ca-key.pem"), *key, 0600) : done;
+    done = done ? write_durably(in("ca-cert.pem"), authority_->certificate_pem(), 0644) : done;
+    if (!done) {
+        authority_.reset();
+    }
+    return done;
+}
+
+// Two certificates and keys: what the data path has says nothing that the arbiter's end is not asked for by itself.
+Status Registry::make_own(WallSeconds) {
+    for (const char* name : {"module", "nbd"}) {
+        const auto key = tls::make_key();
+        if (!key) {
+            return key.error();
+        }
+        const auto pem = tls::to_pem(key->get());
+        const auto issued = authority_->issue(key->get(), {tls::Identity::Kind::module, module_, tls::Role::view},
+                                              std::chrono::seconds(life), addresses_);
+        if (!pem || !issued) {
+            return pem ? issued.error() : pem.error();
+        }
+        // One file with both, so that they are never of two makings. The chain goes along: a blade that enrolls knows the
+        // authority by its fingerprint only.
+        const std::string text = *pem + issued->certificate + authority_->certificate_pem();
+        if (Status written = write_durably(folder_ + "/" + name + "-cert.pem", text, 0600); !written) {
+            return written;
+        }
+    }
+    return success();
+}
+
+Result<bool> Registry::add_addresses(const std::vector<std::string>& addresses, WallSeconds now) {
+    bool added = false;
+    for (const std::string& address : addresses) {
+        const bool fits = !address.empty() && address.size() <= 253 &&
+                          std::all_of(address.begin(), address.end(), [](unsigned char c) {
+                              return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':' || c == '_';
+                          });
+        if (!fits) {
+            return Error{EINVAL, fmt::format("{} is no host name or address", log::quoted(address))};
+        }
+        if (std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end()) {
+            if (addresses_.size() >= most_addresses) {
+                return Error{ENOSPC, fmt::format("a module has at most {} names and addresses", most_addresses)};
+            }
+            addresses_.push_back(address);
+            added = true;
+        }
+    }
+    if (added && is_there()) {
+        if (Status made = make_own(now); !made) {
+            return made.error();
+        }
+    }
+    return added;
+}
+
+std::string Registry::make_token(const std::string& blade, WallSeconds now) {
+    prune(now);
+    std::erase_if(tokens_, [&](const Token& token) { return token.blade == blade && !token.used; });
+    const tls::Token token{blade, tls::random_bytes(16), fingerprint()};
+    tokens_.push_back({blade, hash_of(blade, token.secret), now + life_of_token, false});
+    return to_string(token);
+}
+
+Result<tls::Issued> Registry::enroll(const std::string& blade, const std::string& secret, const std::string& request,
+                                     std::vector<Certified>& revoked, WallSeconds now) {
+    const std::string hash = hash_of(blade, secret);
+    const auto token =
+        std::find_if(tokens_.begin(), tokens_.end(), [&](const Token& known) { return known.hash == hash; });
+    const std::string again = fmt::format("; ask for another with: drivebay enroll {}", blade);
+    if (token == tokens_.end()) {
+        return Error{EACCES, "this token is not known here: it was replaced by a later one, or is of another module" + again};
+    }
+    if (token->used) {
+        return Error{EACCES, "this token was used already" + again};
+    }
+    if (now >= token->end) {
+        return Error{EACCES, fmt::format("this token came too late: it was good for {} minutes", life_of_token / 60) + again};
+    }
+    const auto key = tls::key_of_request(request);
+    if (!key) {
+        return key.error();
+    }
+    // Before the new one is issued, which would be among them. It removes unused tokens of that name, this one too.
+    Token used = *token;
+    used.used = true;
+    revoked = revoke(tls::Identity::Kind::blade, blade, now);
+    tokens_.push_back(used);
+    return issue({tls::Identity::Kind::blade, blade, tls::Role::view}, key->get(), now);
+}
+
+Result<tls::Issued> Registry::renew(const tls::Identity& identity, const std::string& request, WallSeconds now) {
+    const auto key = tls::key_of_request(request);
+    return key ? issue(identity, key->get(), now) : Result<tls::Issued>(key.error());
+}
+
+Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now) {
+    prune(now);
+    auto issued = authority_->issue(key, identity, std::chrono::seconds(life));
+    if (issued) {
+        issued_.push_back({issued->serial, to_string(identity), issued->end});
+    }
+    return issued;
+}
+
+std::vector<Registry::Certified> Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now) {
+    prune(now);
+    std::vector<Certified> gone;
+    for (const Certified& one : issued_) {
+        if (is_of(one.identity, kind, name)) {
+            gone.push_back(one);
+        }
+    }
+    std::erase_if(issued_, [&](const Certified& one) { return is_of(one.identity, kind, name); });
+    revoked_.insert(revoked_.end(), gone.begin(), gone.end());
+    if (kind == tls::Identity::Kind::blade) {
+        std::erase_if(tokens_, [&](const Token& token) { return token.blade == name && !token.used; });
+    }
+    return gone;
+}
+
+// What has expired is refused for that, and need not be remembered.
+void Registry::prune(WallSeconds now) {
+    const auto over = [now](const Certified& one) { return one.end + remembered < now; };
+    std::erase_if(issued_, over);
+    std::erase_if(revoked_, over);
+    std::erase_if(tokens_, [now](const Token& token) { return token.end + remembered < now; });
+}
+
+tls::Files Registry::files() const {
+    return {in("module-cert.pem"), in("module-cert.pem"), in("ca-cert.pem"), in("revoked")};
+}
+
+std::vector<Registry::Writing> Registry::writings(WallSeconds now) {
+    prune(now);
+    json records{{"module", module_}, {"addresses", addresses_}};
+    records["issued"] = json::array();
+    records["revoked"] = json::array();
+    records["tokens"] = json::array();
+    std::string list;
+    for (const Certified& one : issued_) {
+        records["issued"].push_back(to_json(one));
+    }
+    for (const Certified& one : revoked_) {
+        records["revoked"].push_back(to_json(one));
+        list += one.serial + " " + one.identity + "\n";
+    }
+    for (const Token& token : tokens_) {
+        records["tokens"].push_back({{"blade", token.blade}, {"hash", token.hash}, {"end", token.end}, {"used", token.used}});
+    }
+    return {{in("records.json"), records.dump(1) + "\n", 0600}, {in("revoked"), list, 0644}};
+}
+
+Status Registry::write(const std::vector<Writing>& writings) {
+    for (const Writing& writing : writings) {
+        if (Status written = write_durably(writing.path, writing.text, writing.mode); !written) {
+            return written;
+        }
+    }
+    return success();
+}
+
+}  // namespace drivebay::arbiter

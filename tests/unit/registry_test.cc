@@ -1,0 +1,197 @@
+#define BOOST_TEST_DYN_LINK
+#include <sys/stat.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "arbiter/pki/registry.h"
+#include "lib/tls/folder.h"
+#include "tests/unit/file_bytes.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace drivebay::arbiter {
+namespace {
+
+constexpr WallSeconds noon = 1800000000;  // some day
+
+struct Module {
+    Module() { BOOST_TEST(registry.begin("mm", {"localhost", "10.0.0.1"}, noon).ok()); }
+    // What a restart finds.
+    void restart() {
+        BOOST_TEST(Registry::write(registry.writings(noon)).ok());
+        registry.~Registry();
+        new (&registry) Registry(folder.path() + "/pki");
+        BOOST_TEST(registry.load(noon).ok());
+    }
+    Result<tls::Issued> enroll(const std::string& token_text, WallSeconds now, const std::string& blade = "") {
+        const tls::Token token = tls::parse_token(token_text).value();
+        revoked.clear();
+        return registry.enroll(blade.empty() ? token.blade : blade, token.secret,
+                               tls::make_request(tls::make_key()->get()).value(), revoked, now);
+    }
+    std::string why_not(const std::string& token, WallSeconds now, const std::string& blade = "") {
+        const auto issued = enroll(token, now, blade);
+        return issued ? "it was enrolled" : issued.error().message;
+    }
+    TemporaryFolder folder;
+    Registry registry{folder.path() + "/pki"};
+    std::vector<Registry::Certified> revoked;
+};
+
+bool says(const std::string& text, const std::string& part) {
+    BOOST_TEST_INFO(text);
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(registry)
+
+BOOST_AUTO_TEST_CASE(a_token_is_good_twice) {
+    Module module;
+    const std::string token = module.registry.make_token("blade01", noon);
+    const auto issued = module.enroll(token, noon + 1);
+    BOOST_TEST_REQUIRE(issued.ok());
+    const auto identity = tls::identity_of(tls::certificate_from_pem(issued->certificate)->get());
+    BOOST_TEST_REQUIRE(identity.ok());
+    BOOST_TEST(to_string(*identity) == "drivebay:blade/blade01");
+    BOOST_TEST(says(module.why_not(token, noon + 2), "used already"));
+    module.restart();
+    BOOST_TEST(says(module.why_not(token, noon + 3), "used already"));
+}
+
+BOOST_AUTO_TEST_CASE(a_token_is_good_for_ever_or_for_another_blade_or_module) {
+    Module module;
+    Module other;
+    const std::string token = module.registry.make_token("blade01", noon);
+    BOOST_TEST(says(module.why_not(token, noon + Registry::life_of_token), "too late"));
+    BOOST_TEST(says(module.why_not(token, noon + 1, "blade02"), "not known"));
+    BOOST_TEST(says(other.why_not(token, noon + 1), "not known"));
+    // A later one takes its place.
+    const std::string later = module.registry.make_token("blade01", noon + 2);
+    BOOST_TEST(says(module.why_not(token, noon + 3), "not known"));
+    BOOST_TEST(module.enroll(later, noon + 3).ok());
+}
+
+BOOST_AUTO_TEST_CASE(a_refused_request_uses_the_token_up) {
+    Module module;
+    const std::string token = module.registry.make_token("blade01", noon);
+    const tls::Token parsed = tls::parse_token(token).value();
+    BOOST_TEST(!module.registry.enroll("blade01", parsed.secret, "no request", module.revoked, noon).ok());
+    BOOST_TEST(module.enroll(token, noon + 1).ok());
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_token_is_taken_for_one) {
+    Module module;
+    const std::string token = module.registry.make_token("blade01", noon);
+    BOOST_TEST(tls::parse_token(token).ok());
+    for (std::size_t i = 0; i < token.size(); ++i) {
+        std::string damaged = token;
+        damaged[i] = damaged[i] == 'A' ? 'B' : 'A';
+        BOOST_TEST(!tls::parse_token(damaged).ok());
+        BOOST_TEST(!tls::parse_token(token.substr(0, i)).ok());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_token_can_be_read_from_the_modules_disk) {
+    Module module;
+    const std::string token = module.registry.make_token("blade01", noon);
+    module.restart();
+    const std::string records = bytes_of(module.folder.path() + "/pki/records.json");
+    BOOST_TEST(records.find("blade01") != std::string::npos);
+    BOOST_TEST(records.find(token) == std::string::npos);
+    BOOST_TEST(records.find(tls::to_base64url(tls::parse_token(token)->secret)) == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_earlier_certificate_goes_on_after_a_new_enrolment_or_none) {
+    Module module;
+    const auto first = module.enroll(module.registry.make_token("blade01", noon), noon);
+    const auto elsewhere = module.enroll(module.registry.make_token("blade02", noon), noon);
+    BOOST_TEST_REQUIRE((first.ok() && elsewhere.ok()));
+    BOOST_TEST(module.enroll(module.registry.make_token("blade01", noon), noon).ok());
+    BOOST_TEST_REQUIRE(module.revoked.size() == 1u);
+    BOOST_TEST(module.revoked[0].serial == first->serial);
+    const std::string token = module.registry.make_token("blade02", noon);
+    BOOST_TEST(module.registry.revoke(tls::Identity::Kind::blade, "blade02", noon).size() == 1u);
+    BOOST_TEST(says(module.why_not(token, noon), "not known"));  // a token that is out ends with it
+    module.restart();
+    const std::string list = bytes_of(module.folder.path() + "/pki/revoked");
+    BOOST_TEST(list.find(first->serial + " ") != std::string::npos);
+    BOOST_TEST(list.find(elsewhere->serial + " ") != std::string::npos);
+    BOOST_TEST(module.registry.revoke(tls::Identity::Kind::blade, "blade01", noon).size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(others_can_read_the_authoritys_key) {
+    Module module;
+    for (const char* file : {"ca-key.pem", "module-cert.pem", "nbd-cert.pem", "records.json"}) {
+        struct stat status {};
+        BOOST_TEST_REQUIRE(::stat((module.folder.path() + "/pki/" + file).c_str(), &status) == 0);
+        BOOST_TEST((status.st_mode & 0777) == 0600u, file);
+    }
+    struct stat status {};
+    BOOST_TEST_REQUIRE(::stat((module.folder.path() + "/pki").c_str(), &status) == 0);
+    BOOST_TEST((status.st_mode & 0777) == 0700u);
+}
+
+BOOST_AUTO_TEST_CASE(a_second_authority_takes_the_place_of_the_first) {
+    Module module;
+    const std::string before = module.registry.fingerprint();
+    BOOST_TEST(!module.registry.begin("mm", {}, noon).ok());
+    module.restart();
+    BOOST_TEST(module.registry.fingerprint() == before);
+    BOOST_TEST(module.registry.module() == "mm");
+}
+
+BOOST_AUTO_TEST_CASE(the_modules_own_certificate_is_let_expire) {
+    Module module;
+    const std::string path = module.folder.path() + "/pki/nbd-cert.pem";
+    const std::string before = bytes_of(path);
+    module.restart();
+    BOOST_TEST(bytes_of(path) == before);
+    const auto end = tls::end_of(tls::certificate_from_pem(before)->get());
+    Registry later(module.folder.path() + "/pki");
+    BOOST_TEST(later.load(end - Registry::renewed_before_end + 1).ok());
+    BOOST_TEST(bytes_of(path) != before);
+}
+
+BOOST_AUTO_TEST_CASE(an_odd_address_gets_into_a_certificate) {
+    Module module;
+    for (const char* odd : {"", "a b", "a\n", "a,URI:drivebay:module/x", "[::1]", "a/b"}) {
+        BOOST_TEST(!module.registry.add_addresses({odd}, noon).ok(), odd);
+    }
+    BOOST_TEST(module.registry.add_addresses({"fe80::1"}, noon).value());
+    BOOST_TEST(!module.registry.add_addresses({"fe80::1", "localhost"}, noon).value());
+    std::vector<std::string> many;
+    for (int i = 0; i < 100; ++i) {
+        many.push_back("host" + std::to_string(i));
+    }
+    BOOST_TEST(!module.registry.add_addresses(many, noon).ok());
+}
+
+// The blade's side.
+BOOST_AUTO_TEST_CASE(a_blade_keeps_a_certificate_that_is_not_its_own) {
+    Module module;
+    Module other;
+    TemporaryFolder folder;
+    const std::string identity = folder.path() + "/identity";
+    const auto key = tls::key_in(identity);
+    BOOST_TEST_REQUIRE(key.ok());
+    BOOST_TEST(EVP_PKEY_eq(key->get(), tls::key_in(identity)->get()) == 1);
+    const auto issued = module.registry.issue({tls::Identity::Kind::blade, "blade01", tls::Role::view}, key->get(), noon);
+    const std::string authority = module.registry.authority_pem();
+    const auto keep = [&](const std::string& certificate, const std::string& by, const std::string& name) {
+        return tls::keep_certificate(identity, certificate, by, tls::Identity::Kind::blade, name).ok();
+    };
+    BOOST_TEST(!keep(issued->certificate, authority, "blade02"));
+    BOOST_TEST(!keep(issued->certificate, other.registry.authority_pem(), "blade01"));
+    const auto of_another_key = module.registry.issue({tls::Identity::Kind::blade, "blade01", tls::Role::view},
+                                                      tls::make_key()->get(), noon);
+    BOOST_TEST(!keep(of_another_key->certificate, authority, "blade01"));
+    BOOST_TEST(!keep("", authority, "blade01"));
+    BOOST_TEST(!tls::own_certificate(identity).ok());
+    BOOST_TEST(keep(issued->certificate, authority, "blade01"));
+    BOOST_TEST(tls::own_certificate(identity)->identity.name == "blade01");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay::arbiter

@@ -109,6 +109,7 @@ fusefs_TESTS += tests/unit/nbd_drive_test.cc
 # The fuzzers' entries (tests/fuzz), which the unit tests feed with the corpus.
 fusefs_TESTS += \
 	tests/fuzz/fuzz_control.cc \
+	tests/fuzz/fuzz_enrolment.cc \
 	tests/fuzz/fuzz_handshake.cc \
 	tests/fuzz/fuzz_names.cc \
 	tests/fuzz/fuzz_transmission.cc \

@@ -37,6 +37,7 @@ lib_TESTS := \
 	tests/unit/messages_test.cc \
 	tests/unit/names_test.cc \
 	tests/unit/rpc_test.cc \
+	tests/unit/rpc_tls_test.cc \
 	tests/unit/sqlite_test.cc \
 	tests/unit/systemd_test.cc \
 	tests/unit/tls_test.cc

@@ -128,6 +128,9 @@ void NbdConnection::secured() {
             return lose(fmt::format("denied: {} is no blade, and only blades have drives here",
                                     shown ? to_string(shown->identity) : "whoever shows no certificate"));
         }
+        if (context_.tls->revocations() != nullptr && context_.tls->revocations()->has(shown->serial)) {
+            return lose("the certificate was revoked");
+        }
         peer_.identity = to_string(shown->identity);
         peer_.serial = shown->serial;
         peer_.blade = shown->identity.name;

@@ -90,6 +90,10 @@ void HttpConnection::secured(const beast::error_code& error) {
         return;
     }
     if (const auto shown = tls::shown_by(stream_.tls())) {
+        // Since it was looked at, and before it could be found by that serial number.
+        if (stream_.is_revoked(shown->serial)) {
+            return;
+        }
         peer_.identity = tls::to_string(shown->identity);
         peer_.serial = shown->serial;
         proved_.call();

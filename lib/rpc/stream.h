@@ -33,7 +33,12 @@ public:
     Socket& socket() { return plain_->socket(); }
     void expires_after(std::chrono::steady_clock::duration limit) { plain_->expires_after(limit); }
     void expires_never() { plain_->expires_never(); }
-    void close() { plain_->close(); }
+    // Of one that was moved away: nothing.
+    void close() {
+        if (plain_) {
+            plain_->close();
+        }
+    }
 
     // From here on everything is TLS; `done` gets the handshake's outcome. The context is kept.
     template <class Handler>
@@ -45,6 +50,9 @@ public:
         // Ten thousand that are idle most of the time.
         SSL_set_mode(tls_->native_handle(), SSL_MODE_RELEASE_BUFFERS);
         tls_->async_handshake(side, std::move(done));
+    }
+    bool is_revoked(const std::string& serial) const {
+        return context_ && context_->revocations() != nullptr && context_->revocations()->has(serial);
     }
     // Null where this is no TLS.
     const SSL* tls() { return tls_ ? tls_->native_handle() : nullptr; }

@@ -53,7 +53,7 @@ class Story:
 class Demo:
     def __init__(self, chassis, story):
         self.chassis, self.story = chassis, story
-        self.deployment = Deployment(chassis)
+        self.deployment = Deployment(chassis, enrolled=True)
         self.mm, self.one, self.two = chassis["mm"], chassis["blade01"], chassis["blade02"]
         self.store, self.desk = chassis["store"], chassis["desk"]
 
@@ -69,6 +69,8 @@ class Demo:
     def start_programs(self):
         self.story.step("drivebay starts on the management module and on the blades")
         self.deployment.start()
+        self.story.line("mm", "drivebay pki init; a token for each blade (drivebay enroll), used there by drivebay-gadgetd enroll")
+        self.deployment.make_operator(self.desk)
         self.story.line("mm", "drivebay-arbiterd runs; drivebayfs is mounted at /srv/drivebay by fstab")
         for blade in self.deployment.blades:
             self.story.line(blade.name, "drivebayfs is mounted over the network; drivebay-gadgetd runs")

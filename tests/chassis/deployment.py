@@ -9,17 +9,22 @@ PROGRAMS = ("drivebay", "drivebayfs", "drivebay-arbiterd", "drivebay-gadgetd")
 MOUNT = "/srv/drivebay"
 SLOTS = ("cdrom", "disk", "disk", "disk")
 
-ARBITER_CFG = 'security = "none";\nlisten = ( "{mm}:4740" );\n'
-MANAGEMENT_FUSEFS_CFG = 'role = "management";\nsecurity = "none";\nnbd = {{ listen = ( "{mm}:10809" ); }};\n'
-BLADE_FUSEFS_CFG = 'role = "blade";\nsecurity = "none";\nblade = "{blade}";\nmanagement = "mm:10809";\n'
-GADGETD_CFG = 'security = "none";\nblade = "{blade}";\narbiter = "mm:4740";\nslots = ( {slots} );\n'
+# Where enrolment is the subject it is left out.
+LABORATORY = 'security = "none";\n'
+ARBITER_CFG = 'listen = ( "{mm}:4740" );\n'
+MANAGEMENT_FUSEFS_CFG = 'role = "management";\nnbd = {{ listen = ( "{mm}:10809" ); }};\n'
+BLADE_FUSEFS_CFG = 'role = "blade";\nblade = "{blade}";\nmanagement = "mm:10809";\n'
+GADGETD_CFG = 'blade = "{blade}";\narbiter = "mm:4740";\nslots = ( {slots} );\n'
 FSTAB = "{source} {mount} fuse.drivebayfs defaults,_netdev,nofail 0 0\n"
 
 
 class Deployment:
-    """Nothing runs before start(). `blades` of the chassis are all that are named blade…."""
+    """Nothing runs before start(). `blades` of the chassis are all that are named blade…. `enrolled`: as the README sets a chassis
+    up, with certificates; else whoever reaches a port is believed."""
 
-    def __init__(self, chassis):
+    def __init__(self, chassis, enrolled=False):
+        self.enrolled = enrolled
+        self.security = "" if enrolled else LABORATORY
         self.chassis = chassis
         self.mm = chassis["mm"]
         self.blades = [machine for machine in chassis if machine.name.startswith("blade")]
@@ -27,13 +32,15 @@ class Deployment:
 
     def start(self):
         self.install(self.mm)
-        self.mm.put("/etc/drivebay/arbiter.cfg", ARBITER_CFG.format(mm=self.mm.address))
-        self.mm.put("/etc/drivebay/fusefs.cfg", MANAGEMENT_FUSEFS_CFG.format(mm=self.mm.address))
+        self.mm.put("/etc/drivebay/arbiter.cfg", self.security + ARBITER_CFG.format(mm=self.mm.address))
+        self.mm.put("/etc/drivebay/fusefs.cfg", self.security + MANAGEMENT_FUSEFS_CFG.format(mm=self.mm.address))
         self.start_arbiter()
+        if self.enrolled:
+            self.drivebay("pki", "init")
         self.mount(self.mm, "drivebay")
         for blade in self.blades:
             self.start_blade(blade)
-        for blade in self.blades:
+        for blade in self.blades if not self.enrolled else ():
             self.drivebay("blade", "add", blade.name)
         wait_until(lambda: all(blade["online"] for blade in self.status()["blades"]), 20,
                    "every blade online")
@@ -53,10 +60,24 @@ class Deployment:
         """After a reboot too: a machine's root does not outlive its power."""
         self.install(blade)
         slots = ", ".join(f'"{kind}"' for kind in SLOTS)
-        blade.put("/etc/drivebay/fusefs.cfg", BLADE_FUSEFS_CFG.format(blade=blade.name))
-        blade.put("/etc/drivebay/gadgetd.cfg", GADGETD_CFG.format(blade=blade.name, slots=slots))
+        blade.put("/etc/drivebay/fusefs.cfg", self.security + BLADE_FUSEFS_CFG.format(blade=blade.name))
+        blade.put("/etc/drivebay/gadgetd.cfg", self.security + GADGETD_CFG.format(blade=blade.name, slots=slots))
+        if self.enrolled:
+            self.enroll(blade)
         self.mount(blade, "mm")
         self.start_gadgetd(blade)
+
+    def enroll(self, blade):
+        """A token from the management module, used on the blade."""
+        token = json.loads(self.drivebay("enroll", blade.name, "--json").out)["token"]
+        blade.run(["drivebay-gadgetd", "enroll", "--arbiter", "mm", "--token", token], timeout=30)
+
+    def make_operator(self, machine):
+        """Its root may do everything from there."""
+        self.drivebay("operator", "add", machine.name, "--role", "admin", "--to", "/run/operator")
+        machine.run("mkdir -p -m 700 /etc/drivebay/operator")
+        for file in ("ca-cert.pem", "client-cert.pem", "client-key.pem"):
+            machine.put(f"/etc/drivebay/operator/{file}", self.mm.get(f"/run/operator/{file}"), 0o600)
 
     def start_gadgetd(self, blade):
         self._start(blade, "drivebay-gadgetd")

@@ -19,6 +19,8 @@ void transmission(Bytes input);  // a listener with one client that asks for any
 void names(Bytes input);         // file names, export names, addresses; the arithmetic of file offsets
 void control(Bytes input);  // messages and requests of the control plane, descriptions of exports, configuration files
 
+void enrolment(Bytes input);  // identities, tokens, certificates, and what a stranger may ask
+
 inline void require(bool holds, const char* what) {
     if (!holds) {
         throw std::logic_error(what);

@@ -1,19 +1,20 @@
 # The fuzzers: libFuzzer with clang, in a build folder of their own. Their entries are also built into the unit tests, which
 # feed them the corpus.
 
-FUZZERS := handshake transmission names control
+FUZZERS := handshake transmission names control enrolment
 FUZZ_BUILD := build/fuzz
 FUZZ_CXX ?= clang++-14
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS := -std=c++20 -I. -DDRIVEBAY_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) \
 	-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
 
-fuzz_base := $(filter lib/base/% lib/protocol/% lib/config/%,$(lib_SOURCES)) lib/rpc/endpoint.cc
+fuzz_base := $(filter lib/base/% lib/protocol/% lib/tls/% lib/config/%,$(lib_SOURCES)) lib/rpc/endpoint.cc
 # In an archive, so that each fuzzer takes from it what it needs, however the rooms are arranged.
 fuzz_data_path := $(filter fusefs/engine/% fusefs/loop/% fusefs/nbd_server/%,$(fusefs_SOURCES))
 fuzz_handshake_SOURCES := fusefs/nbd_server/nbd_handshake.cc
 fuzz_transmission_ARCHIVE := $(FUZZ_BUILD)/data_path.a
 fuzz_names_SOURCES := fusefs/fuse_front/fuse_range.cc fusefs/fuse_front/fuse_tree.cc
+fuzz_enrolment_SOURCES := arbiter/api/rights.cc
 fuzz_control_SOURCES := arbiter/api/request_body.cc fusefs/nbd_client/nbd_negotiation.cc
 
 fuzz_objects = $(patsubst %.cc,$(FUZZ_BUILD)/obj/%.o,$(1))

@@ -18,13 +18,14 @@ MOUNT_UNIT = "drivebayfs@srv-drivebay"
 
 
 def readme():
-    """The commands and the edits of the section, by machine: {"mm": [line, …], "blade": […], "reboot": […]}."""
+    """The commands and the edits of the section, by machine: {"mm": [line, …], "blade": […], "enrolment": […], "after": […]}."""
     with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
         section = file.read().split("\n## Install on a real chassis\n")[1].split("\n## ")[0]
-    parts = {"mm": [], "blade": [], "after": []}
+    parts = {"mm": [], "blade": [], "enrolment": [], "after": []}
     now = None
     for line in section.splitlines():
-        for words, part in (("**On the management module", "mm"), ("**On each blade", "blade"), ("**Reboot", "after")):
+        for words, part in (("**On the management module", "mm"), ("**On each blade", "blade"),
+                            ("**Let each blade in", "enrolment"), ("**Reboot", "after")):
             now = part if line.startswith(words) else now
         if now and line.startswith("    "):
             parts[now].append(line.strip())
@@ -152,16 +153,25 @@ def prepared(c):
 def set_up(c, d):
     """All that the README's section says; then both hosts have its drive."""
     mm, lines = c["mm"], readme()
-    assert lines["mm"] and lines["blade"] and lines["after"], "the README has no such section"
+    assert all(lines.values()), "the README has no such section"
     mm.run("mkdir -p /srv/images && head -c 3M /dev/urandom >/srv/images/debian.iso")
     all_at_once([lambda: typed_all(mm, lines["mm"], {"10.0.0.1": mm.address}),
                  *(lambda name=name: typed_all(c[name], lines["blade"], {"10.0.0.1": mm.address, "blade01": name})
                    for name in BLADES)])
+    for name in BLADES:
+        enroll(c, name, lines["enrolment"])
     reboot(c)
     for line in lines["after"]:
         mm.wait_until("drivebay status", 60, "the arbiter answers")
         wait_until(lambda one=line: mm.run(one, check=False, timeout=90).rc == 0, 60, line)
     see_drive(c, d)
+
+
+def enroll(c, name, lines):
+    """One command on the management module, and the one that it prints, as the README has it, on the blade."""
+    made, used = [line.replace("blade01", name).replace("10.0.0.1", c["mm"].address) for line in lines]
+    token = re.search(r"--token (\S+)", c["mm"].run(made).out)[1]
+    c[name].run(used.replace("TOKEN", token), timeout=60)
 
 
 def see_drive(c, d):

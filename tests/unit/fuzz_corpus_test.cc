@@ -43,6 +43,9 @@ BOOST_AUTO_TEST_CASE(a_name_or_an_offset_that_was_found_once_is_taken) {
 BOOST_AUTO_TEST_CASE(a_message_that_was_found_once_breaks_the_control_plane) {
     feed_corpus("control", control);
 }
+BOOST_AUTO_TEST_CASE(a_word_or_a_certificate_that_was_found_once_lets_somebody_in) {
+    feed_corpus("enrolment", enrolment);
+}
 
 BOOST_AUTO_TEST_SUITE_END()
 

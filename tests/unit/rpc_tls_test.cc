@@ -1,0 +1,159 @@
+#define BOOST_TEST_DYN_LINK
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "lib/rpc/client.h"
+#include "lib/rpc/server.h"
+#include "lib/tls/authority.h"
+#include "lib/tls/folder.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace drivebay::rpc {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A server with TLS that answers with who asks, and a blade's folder.
+struct Served {
+    Served() : authority(tls::Authority::create().value()), thread([this] { reactor.run(); }) {
+        const tls::Key key = tls::make_key().value();
+        const auto own = authority.issue(key.get(), {tls::Identity::Kind::module, "mm", tls::Role::view}, 24h);
+        write("module.pem", tls::to_pem(key.get()).value() + own->certificate + authority.certificate_pem());
+        write("ca.pem", authority.certificate_pem());
+        write("revoked", "");
+        const tls::Key blade = tls::key_in(folder.path() + "/blade").value();
+        issued = authority.issue(blade.get(), {tls::Identity::Kind::blade, "blade01", tls::Role::view}, 24h).value();
+        BOOST_TEST(tls::keep_certificate(folder.path() + "/blade", issued.certificate, authority.certificate_pem(),
+                                         tls::Identity::Kind::blade, "blade01").ok());
+        run([this] {
+            Handlers handlers;
+            handlers.on_request = [](const Request& request, const Reply& reply) {
+                reply({200, nlohmann::json{{"identity", request.peer.identity}, {"secure", request.peer.secure}}.dump()});
+            };
+            handlers.on_channel = [this](const std::string&, std::shared_ptr<Channel> channel) {
+                channels.push_back(std::move(channel));
+            };
+            handlers.on_refused = [this](const Peer&, const std::string& identity, const std::string& reason) {
+                refusals.push_back(identity + " " + reason);
+            };
+            server.emplace(reactor, std::move(handlers));
+            server->use_tls(std::move(*tls::Context::server({path("module.pem"), path("module.pem"), path("ca.pem"), path("revoked")},
+                                                            tls::Context::Clients::may_identify)));
+            BOOST_TEST(server->listen(endpoint).ok());
+        });
+    }
+    ~Served() {
+        run([this] {
+            link.reset();
+            channels.clear();
+            server.reset();
+        });
+        reactor.stop();
+        thread.join();
+    }
+    std::string path(const std::string& name) const { return folder.path() + "/" + name; }
+    void write(const std::string& name, const std::string& text) const { std::ofstream(path(name)) << text; }
+    void run(std::function<void()> work) {
+        std::promise<void> done;
+        reactor.post([&] {
+            work();
+            done.set_value();
+        });
+        done.get_future().wait();
+    }
+    Secure as_blade() const { return tls::secure_by(path("blade"), ""); }
+    Secure as_nobody() const {
+        return [this] { return tls::Context::enrolling(authority.fingerprint()); };
+    }
+    Result<Response> ask(const Secure& secure) const { return call(endpoint, "GET", "/", "", 10s, secure); }
+
+    TemporaryFolder folder;
+    tls::Authority authority;
+    tls::Issued issued;
+    Endpoint endpoint{"", "127.0.0.1", 14799};
+    Reactor reactor;
+    std::optional<Server> server;
+    std::vector<std::shared_ptr<Channel>> channels;
+    std::vector<std::string> refusals;
+    std::unique_ptr<Link> link;
+    std::thread thread;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(rpc_tls)
+
+BOOST_AUTO_TEST_CASE(who_asks_is_not_known_or_is_another) {
+    Served served;
+    const auto known = served.ask(served.as_blade());
+    BOOST_TEST_REQUIRE(known.ok(), (known.ok() ? "" : known.error().message));
+    BOOST_TEST(nlohmann::json::parse(known->body)["identity"] == "drivebay:blade/blade01");
+    const auto unknown = served.ask(served.as_nobody());
+    BOOST_TEST_REQUIRE(unknown.ok());
+    BOOST_TEST(nlohmann::json::parse(unknown->body)["identity"] == "");
+    BOOST_TEST(nlohmann::json::parse(unknown->body)["secure"] == true);
+    BOOST_TEST(!served.ask({}).ok());  // plain
+}
+
+BOOST_AUTO_TEST_CASE(a_revoked_one_is_answered_and_nobody_hears_of_it) {
+    Served served;
+    served.write("revoked", served.issued.serial + " drivebay:blade/blade01\n");
+    BOOST_TEST(!served.ask(served.as_blade()).ok());
+    served.run([&] {
+        BOOST_TEST_REQUIRE(served.refusals.size() == 1u);
+        BOOST_TEST(served.refusals[0] == "drivebay:blade/blade01 the certificate was revoked");
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_link_that_is_cut_goes_on) {
+    Served served;
+    std::promise<void> opened;
+    std::promise<std::string> closed;
+    served.run([&] {
+        Link::Callbacks callbacks;
+        callbacks.on_open = [&] { opened.set_value(); };
+        callbacks.on_message = [](const nlohmann::json&) {};
+        callbacks.on_close = [&, told = false](const std::string& reason) mutable {
+            if (!std::exchange(told, true)) {
+                closed.set_value(reason);
+            }
+        };
+        served.link = std::make_unique<Link>(served.reactor, served.endpoint, "/", std::move(callbacks), served.as_blade());
+    });
+    BOOST_TEST_REQUIRE((opened.get_future().wait_for(10s) == std::future_status::ready));
+    served.run([&] {
+        BOOST_TEST_REQUIRE(served.channels.size() == 1u);
+        BOOST_TEST(served.channels[0]->peer().identity == "drivebay:blade/blade01");
+        served.write("revoked", served.issued.serial + "\n");
+        served.server->cut([&](const Peer& peer) { return peer.serial == "00"; }, "another's");
+        BOOST_TEST(served.link->is_open());
+        served.server->cut([&](const Peer& peer) { return peer.serial == served.issued.serial; }, "revoked");
+    });
+    BOOST_TEST((closed.get_future().wait_for(10s) == std::future_status::ready));
+}
+
+BOOST_AUTO_TEST_CASE(a_stranger_opens_a_link) {
+    Served served;
+    std::promise<std::string> closed;
+    served.run([&] {
+        Link::Callbacks callbacks;
+        callbacks.on_open = [] { BOOST_ERROR("it was opened"); };
+        callbacks.on_message = [](const nlohmann::json&) {};
+        callbacks.on_close = [&, told = false](const std::string& reason) mutable {
+            if (!std::exchange(told, true)) {
+                closed.set_value(reason);
+            }
+        };
+        served.link = std::make_unique<Link>(served.reactor, served.endpoint, "/", std::move(callbacks), served.as_nobody());
+    });
+    BOOST_TEST((closed.get_future().wait_for(10s) == std::future_status::ready));
+    served.run([&] { BOOST_TEST(served.channels.empty()); });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay::rpc

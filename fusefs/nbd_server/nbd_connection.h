@@ -48,6 +48,8 @@ public:
     ~NbdConnection() override;
 
     const NbdPeer& peer() const { return peer_; }
+    // It was to prove who it is, and has not yet.
+    bool is_stranger() const { return wants_identity_ && peer_.identity.empty() && phase_ == Phase::handshake; }
     // Hangs up now; what is in flight completes unanswered.
     void shut(const std::string& why) override;
 

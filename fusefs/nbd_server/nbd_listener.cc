@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 namespace drivebay::nbd {
@@ -156,6 +157,9 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             continue;
         }
         NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
+        if (!is_unix && context_.wants_identity && !may_come(peer.address)) {
+            continue;
+        }
         if (!is_unix) {
             set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
             set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -169,6 +173,28 @@ void NbdListener::accept_some(int listener, bool is_unix) {
         connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
+}
+
+// Idle strangers must not take the places of blades.
+bool NbdListener::may_come(const std::string& address) {
+    const auto host = [](const std::string& whole) { return std::string_view(whole).substr(0, whole.rfind(':')); };
+    std::size_t all = 0;
+    std::size_t here = 0;
+    for (const auto& [id, connection] : connections_) {
+        if (connection->is_stranger() && !connection->peer().local) {
+            ++all;
+            here += host(connection->peer().address) == host(address) ? 1 : 0;
+        }
+    }
+    if (all < limits_.strangers && here < limits_.strangers_of_one) {
+        return true;
+    }
+    if (const Instant now = BootClock::now(); now >= next_complaint_) {
+        next_complaint_ = now + 10s;
+        log::warning("NBD clients are turned away: too many that have not proved who they are",
+                     {{"peer", address}, {"all", all}, {"of this address", here}});
+    }
+    return false;
 }
 
 // Level-triggered: without a pause a full table of descriptors would keep the loop spinning.

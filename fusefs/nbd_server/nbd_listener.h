@@ -18,6 +18,8 @@ class NbdListener {
 public:
     struct Limits {
         std::size_t connections = 1024;                 // one more is hung up on
+        std::size_t strangers = 512;                    // of TCP clients that have not yet proved who they are
+        std::size_t strangers_of_one = 128;             // … from one address
         std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together
     };
     struct Tls {
@@ -53,6 +55,7 @@ private:
     Status listen_unix(const rpc::Endpoint& endpoint);
     Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
     void accept_some(int listener, bool is_unix);
+    bool may_come(const std::string& address);
     void pause();
     void finished(NbdConnection::Id id);
     void close_sockets();
@@ -68,6 +71,7 @@ private:
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
     NbdConnection::Id last_id_ = 0;
     EventLoop::TimerId pause_ = 0;
+    Instant next_complaint_{};
     std::function<void()> stopped_;
 };
 

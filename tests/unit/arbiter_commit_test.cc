@@ -81,7 +81,7 @@ public:
     std::string closed;
 
 private:
-    rpc::Peer peer_{true, 0, "test", ""};
+    rpc::Peer peer_{true, 0, "test", false, "", ""};
 };
 
 struct World : Audience {
@@ -96,11 +96,13 @@ struct World : Audience {
             reason = why;
             ++given_up;
         });
-        links = std::make_unique<BladeLinks>(*arbiter);
+        denials = std::make_unique<Denials>(*arbiter);
+        links = std::make_unique<BladeLinks>(*arbiter, *denials);
         data_path_link = std::make_unique<DataPathLink>(*arbiter, reactor);
         long_poll = std::make_unique<LongPoll>(*arbiter, reactor);
         backups = std::make_unique<Backups>(store, arbiter->disk());
-        api = std::make_unique<Api>(*arbiter, *data_path_link, *long_poll, *backups);
+        enrolment = std::make_unique<Enrolment>(*arbiter, registry, Enrolment::Callbacks{[] {}, [](const auto&) {}});
+        api = std::make_unique<Api>(*arbiter, *data_path_link, *long_poll, *backups, *enrolment, *denials);
         arbiter->add_audience(*data_path_link);
         arbiter->add_audience(*links);
         arbiter->add_audience(*long_poll);
@@ -178,7 +180,7 @@ struct World : Audience {
     std::shared_ptr<Answer> ask(const std::string& method, const std::string& path, const json& body = nullptr,
                                 const std::map<std::string, std::string>& query = {}) {
         auto answer = std::make_shared<Answer>();
-        api->handle({method, path, query, body.is_null() ? "" : body.dump(), rpc::Peer{true, 0, "test", ""}},
+        api->handle({method, path, query, body.is_null() ? "" : body.dump(), rpc::Peer{true, 0, "test", false, "", ""}},
                     [answer](const rpc::Response& response) {
                         answer->status = response.status;
                         answer->body = json::parse(response.body);
@@ -242,6 +244,9 @@ struct World : Audience {
     std::unique_ptr<DataPathLink> data_path_link;
     std::unique_ptr<LongPoll> long_poll;
     std::unique_ptr<Backups> backups;
+    Registry registry{"/nonexistent"};
+    std::unique_ptr<Denials> denials;
+    std::unique_ptr<Enrolment> enrolment;
     std::unique_ptr<Api> api;
 };
 

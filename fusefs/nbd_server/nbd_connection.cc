@@ -1,6 +1,5 @@
 #include "fusefs/nbd_server/nbd_connection.h"
 
-#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -125,8 +124,11 @@ void NbdConnection::secured() {
     if (wants_identity_) {
         const std::optional<tls::Shown> shown = tls::shown_by(stream_.tls());
         if (!shown || shown->identity.kind != tls::Identity::Kind::blade) {
-            return lose(fmt::format("denied: {} is no blade, and only blades have drives here",
-                                    shown ? to_string(shown->identity) : "whoever shows no certificate"));
+            log::notice("denied", {{"peer", peer_.address},
+                                   {"identity", shown ? to_string(shown->identity) : ""},
+                                   {"asked", "a connection"},
+                                   {"reason", "only blades have drives here"}});
+            return lose("it is no blade");
         }
         if (context_.tls->revocations() != nullptr && context_.tls->revocations()->has(shown->serial)) {
             return lose("the certificate was revoked");
@@ -301,7 +303,12 @@ void NbdConnection::lose(const std::string& why) {
     if (phase_ == Phase::lost || phase_ == Phase::finished) {
         return;
     }
-    log::info("NBD client gone", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});
+    // A line for each that says nothing would be a weapon.
+    if (is_stranger() && !stream_.is_shaking_hands()) {
+        log::debug("NBD client gone", {{"peer", peer_.address}, {"reason", why}});
+    } else {
+        log::info("NBD client gone", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});
+    }
     phase_ = Phase::lost;
     context_.loop.remove(stream_.fd());
     ::shutdown(stream_.fd(), SHUT_RDWR);

@@ -157,8 +157,8 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             continue;
         }
         NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
-        if (!is_unix && context_.wants_identity && !may_come(peer.address)) {
-            continue;
+        if (!is_unix && context_.wants_identity) {
+            make_room(peer.address);
         }
         if (!is_unix) {
             set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
@@ -175,26 +175,34 @@ void NbdListener::accept_some(int listener, bool is_unix) {
     }
 }
 
-// Idle strangers must not take the places of blades.
-bool NbdListener::may_come(const std::string& address) {
+// Idle strangers must not take the places of blades: whoever has a right proves it within milliseconds, so the one that has
+// been silent for longest goes.
+void NbdListener::make_room(const std::string& address) {
     const auto host = [](const std::string& whole) { return std::string_view(whole).substr(0, whole.rfind(':')); };
     std::size_t all = 0;
     std::size_t here = 0;
+    NbdConnection* oldest = nullptr;
+    NbdConnection* oldest_here = nullptr;
     for (const auto& [id, connection] : connections_) {
-        if (connection->is_stranger() && !connection->peer().local) {
-            ++all;
-            here += host(connection->peer().address) == host(address) ? 1 : 0;
+        if (!connection->is_stranger() || connection->peer().local) {
+            continue;
+        }
+        ++all;
+        oldest = oldest == nullptr ? connection.get() : oldest;
+        if (host(connection->peer().address) == host(address)) {
+            ++here;
+            oldest_here = oldest_here == nullptr ? connection.get() : oldest_here;
         }
     }
     if (all < limits_.strangers && here < limits_.strangers_of_one) {
-        return true;
+        return;
     }
     if (const Instant now = BootClock::now(); now >= next_complaint_) {
         next_complaint_ = now + 10s;
-        log::warning("NBD clients are turned away: too many that have not proved who they are",
+        log::warning("NBD clients are hung up on: too many that have not proved who they are",
                      {{"peer", address}, {"all", all}, {"of this address", here}});
     }
-    return false;
+    (here >= limits_.strangers_of_one ? oldest_here : oldest)->shut("others want to prove who they are");
 }
 
 // Level-triggered: without a pause a full table of descriptors would keep the loop spinning.

@@ -55,7 +55,7 @@ private:
     Status listen_unix(const rpc::Endpoint& endpoint);
     Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
     void accept_some(int listener, bool is_unix);
-    bool may_come(const std::string& address);
+    void make_room(const std::string& address);
     void pause();
     void finished(NbdConnection::Id id);
     void close_sockets();

@@ -9,6 +9,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cerrno>
 #include <list>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -113,25 +114,46 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         Peer peer = peer_of(socket);
         const bool secures = !peer.local && context && std::is_same_v<Accepted, asio::ip::tcp::socket>;
         const std::string address = peer.address.substr(0, peer.address.rfind(':'));
-        if (secures && (strangers.size() >= most_strangers || strangers.count(address) >= most_strangers_of_one)) {
-            if (BootClock::now() >= next_complaint) {
-                next_complaint = BootClock::now() + between_complaints;
-                log::warning("connections are refused: too many that have not proved who they are",
-                             {{"address", address}, {"all", strangers.size()}});
-            }
-            return;
+        if (secures) {
+            make_room(address);
         }
         const auto connection = std::make_shared<HttpConnection>(Stream(Socket(std::move(socket))), std::move(peer), handlers);
         connections.push_back(connection);
         if (!secures) {
             return connection->start(nullptr, nullptr);
         }
-        strangers.insert(address);
-        connection->start(context, [weak = weak_from_this(), address] {
+        const std::uint64_t number = ++last_stranger;
+        strangers.emplace(number, Stranger{address, connection});
+        connection->start(context, [weak = weak_from_this(), number] {
             if (const auto self = weak.lock()) {
-                self->strangers.extract(address);
+                self->strangers.erase(number);
             }
         });
+    }
+
+    // Whoever has a right proves it within milliseconds, so of too many the one that has been silent for longest goes.
+    void make_room(const std::string& address) {
+        std::size_t here = 0;
+        auto oldest_here = strangers.end();
+        for (auto one = strangers.begin(); one != strangers.end(); ++one) {
+            if (one->second.address == address) {
+                oldest_here = ++here == 1 ? one : oldest_here;
+            }
+        }
+        if (strangers.size() < most_strangers && here < most_strangers_of_one) {
+            return;
+        }
+        if (BootClock::now() >= next_complaint) {
+            next_complaint = BootClock::now() + between_complaints;
+            log::warning("connections are hung up on: too many that have not proved who they are",
+                         {{"address", address}, {"all", strangers.size()}, {"of this address", here}});
+        }
+        const auto going = here >= most_strangers_of_one ? oldest_here : strangers.begin();
+        const std::shared_ptr<HttpConnection> connection = going->second.connection.lock();
+        strangers.erase(going);
+        if (connection) {
+            connection->abandon();
+        }
     }
 
     void stop() {
@@ -161,7 +183,12 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::list<std::weak_ptr<HttpConnection>> connections;
     std::size_t swept_at = 64;
     std::shared_ptr<tls::Context> context;
-    std::multiset<std::string> strangers;
+    struct Stranger {
+        std::string address;
+        std::weak_ptr<HttpConnection> connection;
+    };
+    std::map<std::uint64_t, Stranger> strangers;  // the oldest first
+    std::uint64_t last_stranger = 0;
     Instant next_complaint{};
     bool stopped = false;
 };

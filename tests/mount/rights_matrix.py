@@ -15,7 +15,7 @@ HELLO = {"type": "hello", "protocol": 1, "session": None, "boot_id": "matrix", "
 # Who may; everybody else may not. What a certificate's blade may is its own only.
 MAY = {
     "session of blade01": {"right"},
-    "own leases": {"right", "other blade", "view", "operate", "admin"},
+    "own leases": {"right", "other", "view", "operate", "admin"},
     "another's lease": {"view", "operate", "admin"},
     "status": {"view", "operate", "admin"},
     "present": {"operate", "admin"},
@@ -84,7 +84,7 @@ def may(folder, what):
 def main():
     folders = sys.argv[1]
     wrong = []
-    for name in ("none", "foreign", "expired", "revoked", "other blade", "view", "operate", "admin", "right"):
+    for name in ("none", "foreign", "expired", "revoked", "other", "view", "operate", "admin", "right"):
         row = []
         for what, who in MAY.items():
             allowed = may(f"{folders}/{name}", what)

@@ -46,7 +46,7 @@ int run(const arbiter::Settings& settings, program::Readiness& readiness) {
             if (const Status reopened = service.reopen_audit_log(); !reopened) {
                 log::error(reopened.error().message);
             }
-            readiness.reload([&service] { service.take_timing(); });
+            readiness.reload([&service] { service.take_settings(); });
         });
     if (const Status started = service.start(); !started) {
         log::error(started.error().message);

@@ -1,4 +1,5 @@
 arbiter_SOURCES := \
+	arbiter/api/allowances.cc \
 	arbiter/api/api.cc \
 	arbiter/api/api_backup.cc \
 	arbiter/api/api_blades.cc \
@@ -42,6 +43,7 @@ arbiter_SOURCES := \
 drivebay-arbiterd_MAIN := arbiter/arbiterd.cc
 
 arbiter_TESTS := \
+	tests/unit/allowances_test.cc \
 	tests/unit/arbiter_commit_test.cc \
 	tests/unit/arbiter_service_test.cc \
 	tests/unit/backups_test.cc \

@@ -76,6 +76,7 @@ Status Service::start() {
     enrolment_ = std::make_unique<Enrolment>(*arbiter_, *registry_, std::move(enrolment));
     certificates_ = std::make_unique<rpc::Timer>(reactor_);
     api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_, *enrolment_, *denials_);
+    api_->set_allowances(Allowances(settings_.allow));
     // Fences are on their way before a blade hears of anything new.
     arbiter_->add_audience(*data_path_);
     arbiter_->add_audience(*blades_);
@@ -94,6 +95,11 @@ Status Service::open_store() {
     }
     store_ = std::move(*store);
     return success();
+}
+
+void Service::take_settings() {
+    arbiter_->set_timing(settings_.timing());
+    api_->set_allowances(Allowances(settings_.allow));
 }
 
 Status Service::listen() {

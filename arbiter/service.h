@@ -27,8 +27,8 @@ public:
 
     // Opens the store and the audit log, begins a new term, listens. After an error nothing of it is to be used.
     Status start();
-    // The settings' timing has changed: what begins from now on goes by it.
-    void take_timing() { arbiter_->set_timing(settings_.timing()); }
+    // The settings may have changed: what begins from now on goes by them.
+    void take_settings();
     Status reopen_audit_log() { return events_->reopen(); }
     const State& state() const { return arbiter_->state(); }
 

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "arbiter/api/allowances.h"
 #include "lib/rpc/endpoint.h"
 
 namespace drivebay::arbiter {
@@ -32,6 +33,10 @@ config::Schema Settings::schema() {
     schema.choice("security", &security, {"enrolled", "none"},
                   "enrolled: TLS on every TCP address, for those alone who have a certificate of this module; none: whoever "
                   "reaches an address is believed, for laboratories");
+    schema.texts("allow", &allow,
+                 "which blades may have which drives at all, whoever presents them: \"BLADE/DRIVE read\" or \"BLADE/DRIVE "
+                 "write\", * for any; none: all",
+                 Allowances::check);
     schema.text("state_dir", &state_dir, "folder of the store", check_absolute);
     schema.text("audit_log", &audit_log, "append-only log of every grant, wait, handover, fence and loss, JSON lines",
                 check_absolute);
@@ -40,7 +45,7 @@ config::Schema Settings::schema() {
     schema.integer("lease.withdraw_deadline_ms", &withdraw_deadline_ms, {0, 3600000}, "ms",
                    "how long a withdrawal waits for a host that has locked the door");
     schema.integer("lease.take_deadline_ms", &take_deadline_ms, {0, 3600000}, "ms", "the same, for present --take");
-    schema.may_change({"lease.ttl_ms", "lease.withdraw_deadline_ms", "lease.take_deadline_ms"});
+    schema.may_change({"allow", "lease.ttl_ms", "lease.withdraw_deadline_ms", "lease.take_deadline_ms"});
     return schema;
 }
 

@@ -14,6 +14,7 @@ struct Settings {
     std::string socket = "/run/drivebay/arbiter.sock";
     std::vector<std::string> listen = {"127.0.0.1:4740"};
     std::string security = "enrolled";
+    std::vector<std::string> allow;
     std::string state_dir = "/var/lib/drivebay/arbiter";
     std::string audit_log = "/var/log/drivebay/audit.log";
     std::int64_t ttl_ms = 10000;

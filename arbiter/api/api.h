@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "arbiter/api/allowances.h"
 #include "arbiter/api/backups.h"
 #include "arbiter/api/denials.h"
 #include "arbiter/api/enrolment.h"
@@ -32,6 +33,9 @@ public:
         security_ = {{"mode", std::move(mode)}, {"notice", std::move(notice)}};
     }
 
+    // What stands against them stays, and is told in the log.
+    void set_allowances(Allowances allowances);
+
     void handle(const rpc::Request& request, const rpc::Reply& reply);
 
 private:
@@ -48,7 +52,8 @@ private:
     void blades(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     // api_leases.cc
     void leases(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
-    void present(RequestBody& body, const rpc::Reply& reply);
+    void present(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply);
+    std::optional<Refusal> judge(const Present& request) const;
     void revoke(RequestBody& body, const rpc::Reply& reply);
     void withdraw(RequestBody& body, const rpc::Reply& reply);
     void apply_to_leases(const char* key, Happening what, const rpc::Reply& reply);
@@ -65,6 +70,7 @@ private:
     Backups& backups_;
     Enrolment& enrolment_;
     Denials& denials_;
+    Allowances allowances_;
     nlohmann::ordered_json security_;
 };
 

@@ -56,7 +56,7 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         } else if (!body) {
             reply(refused({400, body.error().message}));
         } else if (parts.front() == "presentations") {
-            present(*body, reply);
+            present(request.peer, *body, reply);
         } else if (parts.front() == "revocations") {
             revoke(*body, reply);
         } else {
@@ -92,7 +92,35 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
     }
 }
 
-void Api::present(RequestBody& body, const rpc::Reply& reply) {
+void Api::set_allowances(Allowances allowances) {
+    allowances_ = std::move(allowances);
+    for (const auto& [id, lease] : arbiter_.state().leases) {
+        const bool is_blades = lease.slot >= 0;
+        if (is_blades && !allowances_.allow(lease.blade, lease.drive, lease.mode)) {
+            log::warning("a drive is presented that `allow` does not let its blade have; withdraw it",
+                         {{"drive", lease.drive}, {"blade", lease.blade}, {"access", to_string(lease.mode)}});
+        }
+    }
+}
+
+// What `allow` says against it.
+std::optional<Refusal> Api::judge(const Present& request) const {
+    std::vector<std::string> blades = request.blades;
+    if (request.all) {
+        for (const auto& [name, blade] : arbiter_.state().blades) {
+            blades.push_back(name);
+        }
+    }
+    for (const std::string& blade : blades) {
+        if (!allowances_.allow(blade, request.drive, request.access)) {
+            return Refusal{403, fmt::format("blade {} may not {} the drive {}: `allow` in arbiter.cfg says who may have what",
+                                            blade, to_string(request.access), request.drive)};
+        }
+    }
+    return std::nullopt;
+}
+
+void Api::present(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply) {
     Present request;
     request.drive = body.text("drive");
     request.blades = body.names_or_all("blades", request.all);
@@ -121,6 +149,11 @@ void Api::present(RequestBody& body, const rpc::Reply& reply) {
     } else {
         reply(refused(
             {400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
+        return;
+    }
+    if (const auto refusal = judge(request)) {
+        denials_.note(peer, peer.identity, "a presentation", refusal->message);
+        reply(refused(*refusal));
         return;
     }
     apply_to_leases("presentations", std::move(request), reply);

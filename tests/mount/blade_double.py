@@ -176,7 +176,7 @@ class Blade:
             self.changed.set()
 
     def run(self):
-        ttl = [10.0]
+        ttl = [1.0]  # until the arbiter has said which
         threading.Thread(target=self.keep_converging, name="converge", daemon=True).start()
         threading.Thread(target=self.keep_renewing, args=(ttl,), name="renew", daemon=True).start()
         while True:

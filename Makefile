@@ -42,7 +42,9 @@ include $(wildcard $(addsuffix /module.mk,$(ROOMS)))
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(1))
 
 SOURCES := $(foreach room,$(ROOMS),$($(room)_SOURCES))
-TESTS := $(foreach room,$(ROOMS),$($(room)_TESTS)) tests/unit/main.cc
+# The fuzzers' entries too, which the unit tests feed with what was once found.
+TESTS := $(foreach room,$(ROOMS),$($(room)_TESTS)) tests/unit/main.cc \
+	tests/unit/fuzz_corpus_test.cc $(wildcard tests/fuzz/fuzz_*.cc)
 MAINS := $(foreach program,$(PROGRAMS),$($(program)_MAIN))
 
 drivebayfs_ROOM := fusefs

@@ -5,7 +5,6 @@ arbiter_SOURCES := \
 	arbiter/api/api_blades.cc \
 	arbiter/api/api_drives.cc \
 	arbiter/api/api_leases.cc \
-	arbiter/api/denials.cc \
 	arbiter/api/enrolment.cc \
 	arbiter/api/lease_report.cc \
 	arbiter/api/long_poll.cc \

@@ -25,6 +25,14 @@ Status make_folder(const std::string& path) {
     return error ? system_error(error.value(), "cannot make the folder " + path) : success();
 }
 
+AuditEntry audit_entry(const Denial& denial) {
+    AuditEntry entry;
+    entry.event = "denied";
+    entry.detail = fmt::format("{} ({}) asked for {}: {}", denial.identity.empty() ? "nobody known" : denial.identity, denial.peer,
+                               log::quoted(denial.asked), denial.reason);
+    return entry;
+}
+
 // The state as it was kept, in a term that is kept before anybody hears of it.
 Result<State> load_next_term(Store& store, const Settings& settings) {
     auto state = store.load();
@@ -57,9 +65,9 @@ Status Service::start() {
     }
     events_ = std::move(*events);
     arbiter_ = std::make_unique<Arbiter>(reactor_, std::move(*state), *store_, *events_, give_up_);
-    denials_ = std::make_unique<Denials>(*arbiter_);
+    denials_ = std::make_unique<Denials>([this](const Denial& denial) { arbiter_->note(audit_entry(denial)); });
     blades_ = std::make_unique<BladeLinks>(*arbiter_, *denials_);
-    data_path_ = std::make_unique<DataPathLink>(*arbiter_, reactor_);
+    data_path_ = std::make_unique<DataPathLink>(*arbiter_, *denials_, reactor_);
     long_poll_ = std::make_unique<LongPoll>(*arbiter_, reactor_);
     backups_ = std::make_unique<Backups>(*store_, arbiter_->disk());
     registry_ = std::make_unique<Registry>(settings_.state_dir + "/pki");
@@ -110,7 +118,7 @@ Status Service::listen() {
                           accept(path, std::move(channel));
                       },
                       [this](const rpc::Peer& peer, const std::string& identity, const std::string& reason) {
-                          denials_->note(peer, identity, "a connection", reason);
+                          denials_->note({peer.address, identity, "a connection", reason});
                       }});
     if (Status made = make_folder(std::filesystem::path(settings_.socket).parent_path()); !made) {
         return made;
@@ -186,7 +194,7 @@ void Service::accept(const std::string& path, std::shared_ptr<rpc::Channel> chan
     } else if (path == "/v1/link/datapath" && channel->peer().local) {
         data_path_->accept(std::move(channel));
     } else if (path == "/v1/link/datapath") {
-        denials_->note(channel->peer(), channel->peer().identity, path, "the data path comes by the Unix socket only");
+        denials_->note({channel->peer().address, channel->peer().identity, path, "the data path comes by the Unix socket only"});
         channel->close("the data path is taken from the arbiter's Unix socket only");
     } else {
         channel->close(fmt::format("there is no link at {}", log::quoted(path)));

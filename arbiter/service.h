@@ -7,12 +7,12 @@
 
 #include "arbiter/api/api.h"
 #include "arbiter/arbiter.h"
-#include "arbiter/api/denials.h"
 #include "arbiter/api/enrolment.h"
 #include "arbiter/links/blade_links.h"
 #include "arbiter/links/data_path_link.h"
 #include "arbiter/pki/registry.h"
 #include "arbiter/settings.h"
+#include "lib/base/denials.h"
 #include "lib/rpc/reactor.h"
 #include "lib/rpc/server.h"
 

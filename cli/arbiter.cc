@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "lib/base/json_text.h"
 #include "lib/rpc/client.h"
+#include "lib/rpc/identity_renewal.h"
 #include "lib/tls/folder.h"
 
 namespace drivebay::cli {
@@ -45,6 +48,17 @@ std::string identity_folder() {
     return "";
 }
 
+// Before it ends, with whatever the operator asks next.
+void renew(const std::string& folder, const rpc::Endpoint& arbiter, const rpc::Secure& secure) {
+    if (!rpc::is_renewal_due(folder)) {
+        return;
+    }
+    if (const Status renewed = rpc::renew_identity(folder, arbiter, secure, std::chrono::seconds(15)); !renewed) {
+        fmt::print(stderr, "drivebay: your certificate in {} ends within a month and was not renewed: {}\n", folder,
+                   renewed.error().message);
+    }
+}
+
 }  // namespace
 
 Error failure(ExitStatus status, std::string sentence) { return Error{status, std::move(sentence)}; }
@@ -59,6 +73,7 @@ Result<Arbiter> Arbiter::at(const std::string& server) {
     arbiter.name_ = rpc::to_string(*endpoint);
     if (const std::string folder = endpoint->is_unix() ? "" : identity_folder(); !folder.empty()) {
         arbiter.secure_ = tls::secure_by(folder, "get one on the management module with: drivebay operator add NAME --to FOLDER");
+        renew(folder, arbiter.endpoint_, arbiter.secure_);
     }
     return arbiter;
 }
@@ -96,7 +111,7 @@ Result<json> Arbiter::request(const std::string& method, const std::string& targ
 }
 
 Result<json> judge_answer(const std::string& server, int http_status, const std::string& body) {
-    json answer = json::parse(body, nullptr, false);
+    json answer = parse_json(body);
     if (!answer.is_object()) {
         return failure(unreachable, fmt::format("what answers at {} is not drivebay's arbiter (HTTP status {} and no "
                                                 "JSON object); check --server",

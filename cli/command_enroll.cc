@@ -142,7 +142,7 @@ void add_enroll_commands(CLI::App& program, Invocation& invocation) {
     add->add_option("--role", options->role, "view, operate or admin")->check(one_of({"view", "operate", "admin"}))->capture_default_str();
     add->add_option("--to", options->folder, "The folder to put them into")->required();
     add->footer("The folder is what --identity names on the operator's machine; carry it there safely. An earlier certificate of\n"
-                "that name is revoked. It is good for 90 days.");
+                "that name is revoked. It is good for 90 days, and renewed by itself when it is used in the last 30 of them.");
     add->callback([options, &invocation] {
         finish(invocation, add_operator(invocation, *options), [](const json& made) {
             return fmt::format("key and certificate are in {}; use them with: drivebay --server HOST --identity FOLDER …\n",

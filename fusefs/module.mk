@@ -22,6 +22,7 @@ fusefs_SOURCES := \
 	fusefs/engine/range_lock.cc \
 	fusefs/engine/served_drive.cc \
 	fusefs/engine/served_drives.cc \
+	fusefs/engine/source_roots.cc \
 	fusefs/engine/write_intent.cc \
 	fusefs/loop/event_loop.cc \
 	fusefs/loop/worker_pool.cc \
@@ -105,12 +106,3 @@ fusefs_TESTS += \
 	tests/unit/unanswered_requests_test.cc \
 	tests/unit/write_intent_test.cc
 fusefs_TESTS += tests/unit/nbd_drive_test.cc
-
-# The fuzzers' entries (tests/fuzz), which the unit tests feed with the corpus.
-fusefs_TESTS += \
-	tests/fuzz/fuzz_control.cc \
-	tests/fuzz/fuzz_enrolment.cc \
-	tests/fuzz/fuzz_handshake.cc \
-	tests/fuzz/fuzz_names.cc \
-	tests/fuzz/fuzz_transmission.cc \
-	tests/unit/fuzz_corpus_test.cc

@@ -135,6 +135,10 @@ config::Schema FusefsSettings::schema() {
                  check_drive);
     schema.integer("drives.queue_depth", &queue_depth, {1, 256}, "",
                    "requests at one drive at a time; what is more waits, and its blades take turns (management)");
+    schema.texts("drives.roots", &roots,
+                 "folders that a drive's file must be below, with nothing on the way leading out of them; none: it may be "
+                 "anywhere (management)",
+                 check_absolute);
     schema.texts("drives.limits", &limits,
                  "\"BLADE/DRIVE NUMBER\": at most so many bytes a second, with K, M or G; * for each; the first that fits "
                  "counts (management)",
@@ -193,6 +197,7 @@ DrivePolicies FusefsSettings::drive_policies() const {
     for (const std::string& text : limits) {
         policies.limits.push_back(*parse_rate_limit(text));
     }
+    policies.roots = roots;
     return policies;
 }
 

@@ -31,6 +31,7 @@ struct FusefsSettings {
     std::vector<std::string> direct;      // drives
     std::int64_t queue_depth = 128;
     std::vector<std::string> limits;
+    std::vector<std::string> roots;
     std::string tls_certificate;
     std::string tls_key;
     std::string tls_client_ca;

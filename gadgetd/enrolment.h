@@ -21,15 +21,12 @@ Status renew(const Settings& settings);
 class Renewal {
 public:
     Renewal(rpc::Reactor& reactor, const Settings& settings);
-    ~Renewal();
 
 private:
     void look();
 
-    rpc::Reactor& reactor_;
     const Settings& settings_;
     rpc::Timer timer_;
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace drivebay::gadgetd

@@ -1,8 +1,10 @@
 lib_SOURCES := \
 	lib/base/base64.cc \
 	lib/base/clock.cc \
+	lib/base/denials.cc \
 	lib/base/durable_file.cc \
 	lib/base/fd.cc \
+	lib/base/json_text.cc \
 	lib/base/log.cc \
 	lib/base/names.cc \
 	lib/base/result.cc \
@@ -19,6 +21,7 @@ lib_SOURCES := \
 	lib/rpc/client_call.cc \
 	lib/rpc/endpoint.cc \
 	lib/rpc/http_connection.cc \
+	lib/rpc/identity_renewal.cc \
 	lib/rpc/link.cc \
 	lib/rpc/reactor.cc \
 	lib/rpc/server.cc \
@@ -34,6 +37,7 @@ lib_SOURCES := \
 lib_TESTS := \
 	tests/unit/base64_test.cc \
 	tests/unit/config_test.cc \
+	tests/unit/json_text_test.cc \
 	tests/unit/messages_test.cc \
 	tests/unit/names_test.cc \
 	tests/unit/rpc_test.cc \

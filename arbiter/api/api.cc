@@ -61,7 +61,7 @@ rpc::Response no_such_method(const rpc::Request& request) {
 void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
     const auto parts = split_path(request.path);
     if (const auto denied = denial(request.peer, demand_of(request))) {
-        denials_.note(request.peer, request.peer.identity, request.method + " " + request.path, denied->reason);
+        denials_.note({request.peer.address, request.peer.identity, request.method + " " + request.path, denied->reason});
         reply(refused({denied->status, denied->reason}));
         return;
     }

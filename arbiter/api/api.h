@@ -8,12 +8,12 @@
 
 #include "arbiter/api/allowances.h"
 #include "arbiter/api/backups.h"
-#include "arbiter/api/denials.h"
 #include "arbiter/api/enrolment.h"
 #include "arbiter/api/long_poll.h"
 #include "arbiter/api/request_body.h"
 #include "arbiter/arbiter.h"
 #include "arbiter/links/data_path_link.h"
+#include "lib/base/denials.h"
 #include "lib/rpc/server.h"
 
 namespace drivebay::arbiter {

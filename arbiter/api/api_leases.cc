@@ -152,7 +152,7 @@ void Api::present(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& re
         return;
     }
     if (const auto refusal = judge(request)) {
-        denials_.note(peer, peer.identity, "a presentation", refusal->message);
+        denials_.note({peer.address, peer.identity, "a presentation", refusal->message});
         reply(refused(*refusal));
         return;
     }

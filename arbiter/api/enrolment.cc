@@ -14,6 +14,7 @@
 #include "arbiter/api/api.h"
 #include "arbiter/api/respond.h"
 #include "arbiter/api/rights.h"
+#include "lib/base/json_text.h"
 #include "lib/base/log.h"
 #include "lib/base/names.h"
 
@@ -100,7 +101,7 @@ void Enrolment::handle(const rpc::Request& request, const std::vector<std::strin
 }
 
 void Enrolment::begin(const rpc::Request& request, const rpc::Reply& reply) {
-    const auto body = nlohmann::json::parse(request.body, nullptr, false);
+    const auto body = parse_json(request.body);
     const auto listed = body.is_object() ? body.value("addresses", nlohmann::json::array()) : nlohmann::json();
     const bool fits = listed.is_array() && std::all_of(listed.begin(), listed.end(), [](const auto& one) { return one.is_string(); });
     const auto more = fits ? listed.get<std::vector<std::string>>() : std::vector<std::string>();

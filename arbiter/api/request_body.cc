@@ -4,10 +4,12 @@
 
 #include <cerrno>
 
+#include "lib/base/json_text.h"
+
 namespace drivebay::arbiter {
 
 Result<RequestBody> RequestBody::parse(const std::string& text) {
-    auto json = nlohmann::json::parse(text.empty() ? "{}" : text, nullptr, false);
+    auto json = parse_json(text.empty() ? "{}" : text);
     if (!json.is_object()) {
         return Error{EINVAL, "the request's body is no JSON object"};
     }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lib/base/json_text.h"
 #include "lib/tls/identity.h"
 
 namespace drivebay::arbiter {
@@ -15,7 +16,7 @@ bool is_believed(const rpc::Peer& peer) { return peer.local || !peer.secure; }
 
 // What a holder has not written may be lost by it.
 bool is_by_force(const std::string& body) {
-    const json request = json::parse(body, nullptr, false);
+    const json request = parse_json(body);
     if (!request.is_object()) {
         return false;
     }

@@ -93,8 +93,8 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
         return;
     }
     if (const auto denied = denial_to_be(link->channel->peer(), hello.blade)) {
-        denials_.note(link->channel->peer(), link->channel->peer().identity, "the session of blade " + hello.blade,
-                      denied->reason);
+        const rpc::Peer& peer = link->channel->peer();
+        denials_.note({peer.address, peer.identity, "the session of blade " + hello.blade, denied->reason});
         refuse(link, denied->reason);
         return;
     }

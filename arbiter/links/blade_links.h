@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "arbiter/api/denials.h"
 #include "arbiter/arbiter.h"
 #include "arbiter/links/renewals.h"
+#include "lib/base/denials.h"
 #include "lib/rpc/channel.h"
 
 namespace drivebay::arbiter {

@@ -81,6 +81,8 @@ void DataPathLink::receive(const std::shared_ptr<rpc::Channel>& channel, const n
         });
     } else if (const auto* release = std::get_if<protocol::LocalRelease>(&*message)) {
         arbiter_.apply(LocalReleased{*release});
+    } else if (const auto* denied = std::get_if<protocol::Denied>(&*message)) {
+        denials_.note({denied->peer, denied->identity, denied->asked, denied->reason});
     } else {
         channel->close("that message does not belong on the data path's link");
     }

@@ -7,13 +7,15 @@
 #include <memory>
 
 #include "arbiter/arbiter.h"
+#include "lib/base/denials.h"
 #include "lib/rpc/channel.h"
 
 namespace drivebay::arbiter {
 
 class DataPathLink : public Audience {
 public:
-    DataPathLink(Arbiter& arbiter, rpc::Reactor& reactor) : arbiter_(arbiter), reactor_(reactor) {}
+    DataPathLink(Arbiter& arbiter, Denials& denials, rpc::Reactor& reactor)
+        : arbiter_(arbiter), denials_(denials), reactor_(reactor) {}
     ~DataPathLink() override;
 
     void accept(std::shared_ptr<rpc::Channel> channel);
@@ -35,6 +37,7 @@ private:
     void send_table();
 
     Arbiter& arbiter_;
+    Denials& denials_;
     rpc::Reactor& reactor_;
     std::map<rpc::Channel*, std::shared_ptr<rpc::Channel>> channels_;
     std::shared_ptr<rpc::Channel> current_;  // has said hello

@@ -58,7 +58,7 @@ Status Registry::load(WallSeconds now) {
     for (const char* file : {"module-cert.pem", "nbd-cert.pem"}) {
         const auto text = tls::read_text(in(file));
         const auto own = text ? tls::certificate_from_pem(*text) : Result<tls::Certificate>(text.error());
-        due = due || !own || tls::end_of(own->get()) - now < renewed_before_end;
+        due = due || !own || tls::end_of(own->get()) - now < tls::renewed_before_end;
     }
     return due ? make_own(now) : success();
 }
@@ -127,7 +127,7 @@ Status Registry::make_own(WallSeconds) {
         }
         const auto pem = tls::to_pem(key->get());
         const auto issued = authority_->issue(key->get(), {tls::Identity::Kind::module, module_, tls::Role::view},
-                                              std::chrono::seconds(life), addresses_);
+                                              std::chrono::seconds(tls::life_of_certificate), addresses_);
         if (!pem || !issued) {
             return pem ? issued.error() : pem.error();
         }
@@ -209,7 +209,7 @@ Result<tls::Issued> Registry::renew(const tls::Identity& identity, const std::st
 
 Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now) {
     prune(now);
-    auto issued = authority_->issue(key, identity, std::chrono::seconds(life));
+    auto issued = authority_->issue(key, identity, std::chrono::seconds(tls::life_of_certificate));
     if (issued) {
         issued_.push_back({issued->serial, to_string(identity), issued->end});
     }

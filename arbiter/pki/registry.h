@@ -22,10 +22,7 @@ class Registry {
 public:
     explicit Registry(std::string folder) : folder_(std::move(folder)) {}
 
-    static constexpr WallSeconds life = 90 * 24 * 3600;
     static constexpr WallSeconds life_of_token = 15 * 60;
-    // What a module's own certificates have left when they are made anew, as with those of blades.
-    static constexpr WallSeconds renewed_before_end = life / 3;
 
     struct Certified {
         std::string serial;

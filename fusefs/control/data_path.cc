@@ -136,6 +136,9 @@ Status DataPath::Impl::start() {
     nbd::NbdListener::Tls tls;
     tls.required = settings.tls_required || !settings.pki.empty();
     tls.wants_identity = !settings.pki.empty();
+    tls.denied = [this](const Denial& denial) {
+        reactor.post([this, denial] { keeper->denied({denial.peer, denial.identity, denial.asked, denial.reason}); });
+    };
     if (!settings.tls.certificate.empty()) {
         auto context = tls::Context::server(settings.tls, tls::Context::Clients::anybody);
         if (!context) {

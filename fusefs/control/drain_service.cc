@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/clock.h"
+#include "lib/base/json_text.h"
 #include "lib/rpc/server.h"
 
 namespace drivebay {
@@ -60,7 +61,7 @@ struct DrainWish {
 };
 
 Result<DrainWish> parse_drain(const std::string& body) {
-    const json object = json::parse(body, nullptr, false);
+    const json object = parse_json(body);
     if (!object.is_object()) {
         return Error{EINVAL, "the body is no JSON object"};
     }

@@ -142,6 +142,8 @@ void TableKeeper::observe() {
 
 void TableKeeper::probed(const protocol::Probed& probed) { link_->send(probed); }
 
+void TableKeeper::denied(const protocol::Denied& denied) { link_->send(denied); }
+
 void TableKeeper::acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback) {
     link_->acquire_local(drive, mode, [this, drive, mode, callback = std::move(callback)](Result<Epoch> epoch) {
         if (epoch) {

@@ -41,6 +41,7 @@ public:
     // The answer, on the reactor's thread: whether it is durable.
     bool mark_writes(const std::string& drive, std::uint64_t generation, bool set);
     void probed(const protocol::Probed& probed);
+    void denied(const protocol::Denied& denied);
     void acquire_local(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback);
     void release_local(const std::string& drive, Epoch epoch, std::function<void()> released);
 

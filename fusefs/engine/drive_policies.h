@@ -28,6 +28,7 @@ struct DrivePolicies {
     std::map<std::string, CachePolicy> cache;  // by drive
     std::size_t queue_depth = 128;             // requests at one drive at a time
     std::vector<RateLimit> limits;
+    std::vector<std::string> roots;            // folders that files must be below; empty: they may be anywhere
 
     CachePolicy cache_of(const std::string& drive) const;
     // The first limit that names both; 0: without.

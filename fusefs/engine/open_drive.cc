@@ -17,6 +17,7 @@
 #include "fusefs/engine/aio_drive.h"
 #include "fusefs/engine/cached_drive.h"
 #include "fusefs/engine/medium_identity.h"
+#include "fusefs/engine/source_roots.h"
 #include "fusefs/nbd_client/nbd_drive.h"
 #include "lib/base/log.h"
 
@@ -51,6 +52,9 @@ Error open_error(int code, const OpenWish& wish, bool is_block_device) {
                            wish.read_only ? "cannot be opened: drivebayfs may not read it"
                                           : "cannot be opened for writing: drivebayfs may not; add --read-only if "
                                             "reading will do");
+        case EXDEV:
+            return refusal(EXDEV, wish.source,
+                           "leads out of its folder by a symbolic link or by ..; name the file where it really is");
         default: return system_error(code, "the source " + log::quoted(wish.source) + " cannot be opened");
     }
 }
@@ -61,9 +65,11 @@ Result<UniqueFd> open_descriptor(const OpenWish& wish, bool is_block_device, boo
     if (is_block_device && !wish.shared) {
         flags |= O_EXCL;
     }
+    const std::string* const root = root_of(wish.roots, wish.source);
     const Instant deadline = BootClock::now() + wish.lock_patience;
     while (true) {
-        UniqueFd fd(open(wish.source.c_str(), flags | (direct ? O_DIRECT : 0)));
+        const int all = flags | (direct ? O_DIRECT : 0);
+        UniqueFd fd(root == nullptr ? open(wish.source.c_str(), all) : open_below(*root, wish.source, all));
         if (fd) {
             return fd;
         }
@@ -161,6 +167,12 @@ Result<OpenedFile> open_file(const OpenWish& wish) {
     if (source.empty() || source.front() != '/') {
         return refusal(EINVAL, source, "is not an absolute path; begin it with /");
     }
+    // A device is named as such; only root makes nodes in /dev.
+    const bool names_device = source.starts_with("/dev/");
+    if (!wish.roots.empty() && !names_device && root_of(wish.roots, source) == nullptr) {
+        return refusal(EACCES, source,
+                       "is below none of the folders that drives.roots in fusefs.cfg names; move it there, or add its folder");
+    }
     struct stat facts{};
     if (stat(source.c_str(), &facts) != 0) {
         return errno == ENOENT || errno == ENOTDIR ? refusal(ENOENT, source, "does not exist on the management module")
@@ -173,6 +185,11 @@ Result<OpenedFile> open_file(const OpenWish& wish) {
     if (!is_block_device && !S_ISREG(facts.st_mode)) {
         return refusal(EINVAL, source,
                        "is a " + std::string(name_of_type(facts.st_mode)) + "; a drive is a file or a block device");
+    }
+    if (!wish.roots.empty() && names_device != is_block_device) {
+        return refusal(EACCES, source,
+                       names_device ? "is a file in /dev, and with drives.roots only block devices are taken from there"
+                                    : "leads to a device; with drives.roots a device is named by its own path in /dev");
     }
     // Root opens a write-protected file for writing all the same; whoever protected it meant it.
     if (!is_block_device && !wish.read_only && (facts.st_mode & 0222) == 0) {

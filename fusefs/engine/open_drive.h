@@ -17,6 +17,7 @@ struct OpenWish {
     std::string source;
     bool read_only = false;
     CachePolicy cache = CachePolicy::automatic;
+    std::vector<std::string> roots;  // as DrivePolicies'
     // The source is open in this process already, under the same name: no lock is taken, the other one's holds.
     bool shared = false;
     bool trust_reconnect = false;   // URIs: repeat unanswered writes on a server that has no reconnect barrier
@@ -27,7 +28,8 @@ struct OpenWish {
 
 // Opens a path and judges it; blocks. Block devices O_EXCL, files under an OFD lock (a read lock where read_only), O_DIRECT
 // where the file system has it. Errors, each a sentence: ENOENT, EISDIR, EINVAL (not a file or device, empty, smaller than
-// a block of 512, not a multiple of it), EROFS (not writable: offers --read-only), EACCES, EBUSY (held by someone else).
+// a block of 512, not a multiple of it), EROFS (not writable: offers --read-only), EACCES (a file below none of the roots, too), EXDEV (leads out of its root),
+// EBUSY (held by someone else).
 Result<OpenedFile> open_file(const OpenWish& wish);
 
 // The same for paths and URIs, off the loop's thread. Loop thread; `callback` comes on it, later.

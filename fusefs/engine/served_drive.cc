@@ -96,6 +96,7 @@ void ServedDrive::begin_open() {
             wish.source = opened_as_.source;
             wish.read_only = opened_as_.read_only || opened_as_.kind == DriveKind::cdrom;
             wish.cache = context_.policies.cache_of(name_);
+            wish.roots = context_.policies.roots;
             wish.trust_reconnect = context_.trust_reconnect;
             wish.mark_writes = [this, generation = opened_as_.generation](bool set, std::function<void(bool)> done) {
                 context_.mark_writes(name_, generation, set, std::move(done));

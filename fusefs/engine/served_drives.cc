@@ -131,6 +131,7 @@ void ServedDrives::probe(const protocol::Probe& probe, std::function<void(protoc
     OpenWish wish;
     wish.source = probe.source;
     wish.read_only = probe.read_only || probe.kind == "cdrom";
+    wish.roots = context_.policies.roots;
     wish.lock_patience = 500ms;
     for (const auto& [name, drive] : drives_) {
         if (drive->row() == nullptr) {

@@ -114,9 +114,13 @@ std::size_t NbdConnection::take_turn(std::size_t most) {
 void NbdConnection::shake_hands() {
     switch (stream_.shake_hands()) {
         case NbdStream::Progress::again: return;
-        case NbdStream::Progress::failed: return lose("TLS: " + stream_.error());
-        case NbdStream::Progress::done:
-            return secured();
+        case NbdStream::Progress::done: return secured();
+        case NbdStream::Progress::gone: return lose("gone during the TLS handshake");
+        case NbdStream::Progress::refused: {
+            const tls::Refusal refusal = tls::refusal_of(stream_.tls());
+            context_.denials.note({peer_.address, refusal.identity, "a connection", refusal.reason});
+            return lose("TLS: " + refusal.reason);
+        }
     }
 }
 
@@ -124,10 +128,8 @@ void NbdConnection::secured() {
     if (wants_identity_) {
         const std::optional<tls::Shown> shown = tls::shown_by(stream_.tls());
         if (!shown || shown->identity.kind != tls::Identity::Kind::blade) {
-            log::notice("denied", {{"peer", peer_.address},
-                                   {"identity", shown ? to_string(shown->identity) : ""},
-                                   {"asked", "a connection"},
-                                   {"reason", "only blades have drives here"}});
+            context_.denials.note(
+                {peer_.address, shown ? to_string(shown->identity) : "", "a connection", "only blades have drives here"});
             return lose("it is no blade");
         }
         if (context_.tls->revocations() != nullptr && context_.tls->revocations()->has(shown->serial)) {
@@ -304,7 +306,7 @@ void NbdConnection::lose(const std::string& why) {
         return;
     }
     // A line for each that says nothing would be a weapon.
-    if (is_stranger() && !stream_.is_shaking_hands()) {
+    if (is_stranger()) {
         log::debug("NBD client gone", {{"peer", peer_.address}, {"reason", why}});
     } else {
         log::info("NBD client gone", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});

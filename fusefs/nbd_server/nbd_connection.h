@@ -34,6 +34,7 @@ struct ConnectionContext {
     Exports& exports;
     MemoryBudget& budget;
     LoopTurns& turns;
+    Denials& denials;
     std::shared_ptr<tls::Context> tls;  // null: there is none
     bool wants_identity = false;        // each client is to be a blade, and has that blade's exports
 };

@@ -28,7 +28,7 @@ bool Exports::may_see(const NbdPeer& peer, const std::string& blade) {
 bool Exports::may_have(const NbdPeer& peer, const std::string& blade, const std::string& name) {
     const bool may = may_see(peer, blade);
     if (!may) {
-        log::notice("denied", {{"peer", peer.address}, {"identity", peer.identity}, {"asked", name}, {"reason", "the export is another blade's"}});
+        denials_.note({peer.address, peer.identity, name, "the export is another blade's"});
     }
     return may;
 }

@@ -14,6 +14,7 @@
 #include "fusefs/engine/view.h"
 #include "fusefs/nbd_server/instance_barrier.h"
 #include "fusefs/nbd_server/nbd_handshake.h"
+#include "lib/base/denials.h"
 #include "lib/base/result.h"
 
 namespace drivebay::nbd {
@@ -37,8 +38,8 @@ public:
 
 class Exports {
 public:
-    // `catalogue` outlives it; it outlives every callback that it gave to the catalogue.
-    explicit Exports(Catalogue& catalogue) : catalogue_(catalogue) {}
+    // Both outlive it; it outlives every callback that it gave to the catalogue.
+    Exports(Catalogue& catalogue, Denials& denials) : catalogue_(catalogue), denials_(denials) {}
     Exports(const Exports&) = delete;
     Exports& operator=(const Exports&) = delete;
 
@@ -71,12 +72,13 @@ private:
     static Result<ExportName> parse(const std::string& name);
     // To whoever may not see it, an export is as one that does not exist.
     static bool may_see(const NbdPeer& peer, const std::string& blade);
-    static bool may_have(const NbdPeer& peer, const std::string& blade, const std::string& name);
+    bool may_have(const NbdPeer& peer, const std::string& blade, const std::string& name);
     void pass_barrier(const Key& key, std::uint64_t instance, Connection connection, BarrierMember& member,
                       std::shared_ptr<View> view, OpenCallback callback);
     void close_barrier(const Key& key);
 
     Catalogue& catalogue_;
+    Denials& denials_;
     std::map<Key, InstanceBarrier> barriers_;
     std::map<Connection, Guest> guests_;
     // Those whose opening is under way: one that has ended meanwhile is not let in afterwards.

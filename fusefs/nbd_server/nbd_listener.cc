@@ -49,10 +49,11 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
     : loop_(loop),
       limits_(limits),
       tls_required_(tls.required),
-      exports_(catalogue),
+      denials_(std::move(tls.denied)),
+      exports_(catalogue, denials_),
       budget_(limits.memory),
       turns_(loop),
-      context_{loop, buffers, exports_, budget_, turns_, std::move(tls.context), tls.wants_identity} {}
+      context_{loop, buffers, exports_, budget_, turns_, denials_, std::move(tls.context), tls.wants_identity} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 

@@ -26,6 +26,7 @@ public:
         std::unique_ptr<tls::Context> context;  // null: no TLS
         bool required = true;                 // on TCP; on a Unix socket it is only offered
         bool wants_identity = false;          // each TLS client is to be a blade, and has that blade's exports
+        std::function<void(const Denial&)> denied;  // optional
     };
     NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits, Tls tls);
     NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalogue, Limits limits)
@@ -63,6 +64,7 @@ private:
     EventLoop& loop_;
     const Limits limits_;
     const bool tls_required_;
+    Denials denials_;
     Exports exports_;
     MemoryBudget budget_;
     LoopTurns turns_;

@@ -18,7 +18,6 @@ void NbdStream::begin_tls(std::shared_ptr<tls::Context> context) {
     ERR_clear_error();
     tls_.reset(SSL_new(context_->get()));
     if (tls_ == nullptr || SSL_set_fd(tls_.get(), socket_.get()) != 1) {
-        error_ = tls::tls_error();
         tls_.reset();
         return;
     }
@@ -28,7 +27,7 @@ void NbdStream::begin_tls(std::shared_ptr<tls::Context> context) {
 
 NbdStream::Progress NbdStream::shake_hands() {
     if (tls_ == nullptr) {
-        return Progress::failed;
+        return Progress::gone;
     }
     ERR_clear_error();
     const int result = SSL_accept(tls_.get());
@@ -37,12 +36,10 @@ NbdStream::Progress NbdStream::shake_hands() {
         wants_write_ = false;
         return Progress::done;
     }
-    if (outcome(result) < 0 && errno == EAGAIN) {
-        return Progress::again;
+    if (outcome(result) == 0) {
+        return Progress::gone;
     }
-    const tls::Refusal refusal = tls::refusal_of(tls_.get());
-    error_ = refusal.identity.empty() ? refusal.reason : refusal.reason + " (" + refusal.identity + ")";
-    return Progress::failed;
+    return errno == EAGAIN ? Progress::again : errno == EPROTO ? Progress::refused : Progress::gone;
 }
 
 // What SSL_read and its like came to, as the system call would say it. Leaves OpenSSL's errors where they are.

@@ -30,10 +30,9 @@ public:
     void begin_tls(std::shared_ptr<tls::Context> context);
     const SSL* tls() const { return tls_.get(); }
     bool is_shaking_hands() const { return begun_ && !secure_; }
-    enum class Progress { done, again, failed };
-    // Until done, whenever the socket is ready. Failed: error() says why.
+    enum class Progress { done, again, refused, gone };
+    // Until done, whenever the socket is ready. One of the two refused: tls::refusal_of() says why.
     Progress shake_hands();
-    const std::string& error() const { return error_; }
 
     // These three as readv(2), sendmsg(2) and sendfile(2) on a socket that does not block, in plain or not.
     ssize_t receive(std::span<const iovec> into);
@@ -64,7 +63,6 @@ private:
     bool begun_ = false;
     bool secure_ = false;
     bool wants_write_ = false;
-    std::string error_;
     std::vector<std::byte> record_;  // gathers what goes out in one record
 };
 

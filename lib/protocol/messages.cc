@@ -304,11 +304,16 @@ template <class V>
 void fields(V& v, LocalRelease& m) {
     v("drive", m.drive), v("epoch", m.epoch);
 }
+template <class V>
+void fields(V& v, Denied& m) {
+    v("peer", m.peer), v("identity", m.identity), v("asked", m.asked), v("reason", m.reason);
+}
 
 // The value of "type", in the order of Message's alternatives.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> type_names{
     "hello", "welcome", "refused",  "desired", "observed", "renew",         "renewed",      "heard",
     "hello", "table",   "observed", "probe",   "probed",   "local_acquire", "local_answer", "local_release",
+    "denied",
 };
 
 // The alternatives that each link carries, both ways.

@@ -226,10 +226,18 @@ struct LocalRelease {
     Epoch epoch = 0;
 };
 
+// A client of the data path was refused what it asked for: an event.
+struct Denied {
+    std::string peer;
+    std::string identity;  // proved, or claimed in vain, or empty
+    std::string asked;
+    std::string reason;
+};
+
 // ---- encoding --------------------------------------------------------------------------------------------------------
 
 using Message = std::variant<BladeHello, Welcome, Refused, Desired, BladeObserved, Renew, Renewed, Heard, DataPathHello,
-                             Table, DataPathObserved, Probe, Probed, LocalAcquire, LocalAnswer, LocalRelease>;
+                             Table, DataPathObserved, Probe, Probed, LocalAcquire, LocalAnswer, LocalRelease, Denied>;
 
 // Which `observed` a link carries: the only type name that two links share.
 enum class Side { blade, data_path };

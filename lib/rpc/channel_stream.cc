@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "lib/base/json_text.h"
+
 namespace drivebay::rpc {
 
 namespace beast = boost::beast;
@@ -34,10 +36,7 @@ void ChannelStream::read() {
             self->finish(error == websocket::error::closed && !reason.empty() ? reason : error.message());
             return;
         }
-        const json message = json::parse(static_cast<const char*>(self->incoming_.data().data()),
-                                         static_cast<const char*>(self->incoming_.data().data()) +
-                                             self->incoming_.data().size(),
-                                         nullptr, false);
+        const json message = parse_json({static_cast<const char*>(self->incoming_.data().data()), self->incoming_.data().size()});
         self->incoming_.consume(self->incoming_.size());
         if (!message.is_object()) {
             self->close("a message was no JSON object");

@@ -12,6 +12,10 @@
 
 namespace drivebay::tls {
 
+// Seconds. Each certificate's, and from how long before its end the next one is asked for.
+inline constexpr std::int64_t life_of_certificate = 90 * 24 * 3600;
+inline constexpr std::int64_t renewed_before_end = life_of_certificate / 3;
+
 struct Issued {
     std::string certificate;  // PEM, without its authority
     std::string serial;       // hexadecimal digits

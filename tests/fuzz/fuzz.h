@@ -17,9 +17,11 @@ using Bytes = std::span<const std::uint8_t>;
 void handshake(Bytes input);     // the server's half of the NBD negotiation, whole and in pieces
 void transmission(Bytes input);  // a listener with one client that asks for anything and goes at any time
 void names(Bytes input);         // file names, export names, addresses; the arithmetic of file offsets
-void control(Bytes input);  // messages and requests of the control plane, descriptions of exports, configuration files
-
-void enrolment(Bytes input);  // identities, tokens, certificates, and what a stranger may ask
+void control(Bytes input);        // messages and requests of the control plane, descriptions of exports
+void requests(Bytes input);       // HTTP and WebSocket frames to a whole arbiter
+void rows(Bytes input);           // rows of the arbiter's store, and what the lease core does with those that are let pass
+void configuration(Bytes input);  // every program's configuration file, an operators' state file
+void enrolment(Bytes input);      // identities, tokens, certificates, and what a stranger may ask
 
 inline void require(bool holds, const char* what) {
     if (!holds) {

@@ -14,7 +14,7 @@ for name in "$@"; do
     log=$build/$name.log
     mkdir -p "$found"
     # A transmission is at most 64 requests; longer inputs only slow the others down.
-    if "$build/fuzz_$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+    if "$build/fuzz_$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
         -artifact_prefix="$crashes/$name-" "$found" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
         passed=$((passed + 1))
         end="no crash"

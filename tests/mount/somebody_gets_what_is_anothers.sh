@@ -40,7 +40,7 @@ for role in view operate admin; do
     expect 0 "" drivebay operator add "$role" --role "$role" --to "$who/$role"
 done
 pki=$work/arbiter/pki
-# signed FOLDER CA_CERTIFICATE CA_KEY END: a certificate for blade01 in FOLDER
+# signed FOLDER CA_CERTIFICATE CA_KEY END [IDENTITY]: a certificate, for blade01 unless said otherwise, in FOLDER
 signed() {
     cp "$pki/ca-cert.pem" "$1/ca-cert.pem"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/O=drivebay" -keyout "$1/client-key.pem" -out "$work/csr"
@@ -48,7 +48,7 @@ signed() {
     printf '[ca]\ndefault_ca=a\n[a]\ndatabase=%s/demo/index\nserial=%s/demo/serial\nnew_certs_dir=%s/demo\ndefault_md=sha256\npolicy=p\n[p]\norganizationName=optional\n' \
         "$work" "$work" "$work" >"$work/demo/ca.cnf"
     openssl ca -batch -notext -config "$work/demo/ca.cnf" -cert "$2" -keyfile "$3" -in "$work/csr" -out "$1/client-cert.pem" \
-        -startdate 20200101000000Z -enddate "$4" -extfile <(printf 'subjectAltName=URI:drivebay:blade/blade01\nextendedKeyUsage=clientAuth\n')
+        -startdate 20200101000000Z -enddate "$4" -extfile <(printf 'subjectAltName=URI:drivebay:%s\nextendedKeyUsage=clientAuth\n' "${5:-blade/blade01}")
 }
 cp "$pki/ca-cert.pem" "$who/none"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/O=drivebay" -keyout "$work/foreign-key.pem" \
@@ -66,11 +66,15 @@ for reason in "no certificate was shown" "certificate has expired" "was revoked"
     until_true 5 "the audit log has \"$reason\"" grep -q "\"event\":\"denied\".*$reason" "$audit"
 done
 grep -q '"event":"denied".*drivebay:blade/blade01.*\(self\|issuer\|signature\)' "$audit" || fail "the foreign certificate's refusal is not in the audit log: $(grep denied "$audit" | head -n 4)"
-grep -q "denied.*blade/blade02.*another blade's" "$work/logs/management" && grep -q 'denied.*role=admin.*only blades' "$work/logs/management" || fail "the data path does not say whom it refused"
+# … those of the data path too.
+for asked in 'blade/blade02 .*asked for blade01/disk: the export is another' 'role=admin .*asked for .*only blades have drives'; do
+    until_true 5 "the audit log has \"$asked\"" grep -q "\"event\":\"denied\".*$asked" "$audit"
+done
 
 # F2: nothing but TLS 1.3, and nothing that was said before it counts.
 address=127.0.0.1:10809/blade01/disk
 expect 1 "TLS" nbdinfo --size "nbd://$address"
+"$python" "$here/words_in_plain.py" 127.0.0.1:10809 blade01/disk "$who/right" || fail "the data path heeds what was said in plain"
 expect 1 "" openssl s_client -tls1_2 -connect 127.0.0.1:4740
 expect 0 "TLSv1.3" openssl s_client -tls1_3 -connect 127.0.0.1:4740
 expect 3 "" drivebay --server 127.0.0.1:4740 status
@@ -100,6 +104,12 @@ echo "arbiter = \"127.0.0.1\";" >>"$work/etc/gadgetd-blade01.cfg"
 expect 0 "renewed" drivebay-gadgetd --config "$work/etc/gadgetd-blade01.cfg" renew
 [ "$(sha256sum <"$work/identity-blade01/client-cert.pem")" != "$before" ] || fail "the certificate is the same"
 cmp /srv/blade01/disk "$images/disk.img" || fail "the blade reads something else after its renewal"
+
+# An operator's, in its last month, by itself.
+mkdir "$who/late"
+signed "$who/late" "$pki/ca-cert.pem" "$pki/ca-key.pem" "$(date -u -d '+10 days' +%Y%m%d%H%M%SZ)" "operator/late?role=view" >>"$work/logs/openssl" 2>&1
+expect 0 "blade01" drivebay --server 127.0.0.1:4740 --identity "$who/late" blade list
+openssl x509 -noout -checkend $((80 * 86400)) -in "$who/late/client-cert.pem" || fail "an operator's certificate was not renewed"
 
 # Shut out: the session and the data within a second, and for good.
 exec 8<>/srv/blade01/disk

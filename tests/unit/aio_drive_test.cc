@@ -371,6 +371,33 @@ BOOST_AUTO_TEST_CASE(a_file_in_use_is_opened_or_a_predecessors_lock_is_not_waite
     BOOST_TEST(refusal(quick(path)).find("is locked by") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_link_in_a_folder_of_images_leads_to_the_passwords) {
+    Bench bench;
+    const std::string image = bench.image(4096);
+    const std::string images = bench.folder.path() + "/images";
+    std::filesystem::create_directories(images + "/old");
+    std::filesystem::copy_file(image, images + "/old/a.img");
+    std::filesystem::create_symlink("old/a.img", images + "/inside");
+    std::filesystem::create_symlink("../image", images + "/outside");
+    std::filesystem::create_symlink("/etc", images + "/etc");
+    std::filesystem::create_symlink("/proc/self/root", images + "/root");
+    const auto outcome = [&](const std::string& source) {
+        OpenWish wish = quick(source, true);
+        wish.roots = {"/nowhere", images};
+        return refusal(wish);
+    };
+    BOOST_TEST(outcome(images + "/old/a.img") == "opened");
+    BOOST_TEST(outcome(images + "//inside") == "opened");
+    for (const char* path : {"/outside", "/../image", "/old/../../image", "/etc/passwd", "/root/etc/passwd"}) {
+        BOOST_TEST(outcome(images + path).find("leads out of its folder") != std::string::npos, path << ": " << outcome(images + path));
+    }
+    for (const std::string& path : {image, std::string("/etc/passwd"), images + "-other/a.img"}) {
+        BOOST_TEST(outcome(path).find("drives.roots") != std::string::npos, path << ": " << outcome(path));
+    }
+    BOOST_TEST(outcome("/dev/null").find("is a character device") != std::string::npos);
+    BOOST_TEST(refusal(quick(images + "/outside", true)) == "opened");
+}
+
 BOOST_AUTO_TEST_CASE(what_many_read_goes_past_the_page_cache_or_what_is_written_through_it) {
     Bench bench;
     const std::string path = bench.image(1 << 20);

@@ -96,9 +96,9 @@ struct World : Audience {
             reason = why;
             ++given_up;
         });
-        denials = std::make_unique<Denials>(*arbiter);
+        denials = std::make_unique<Denials>(nullptr);
         links = std::make_unique<BladeLinks>(*arbiter, *denials);
-        data_path_link = std::make_unique<DataPathLink>(*arbiter, reactor);
+        data_path_link = std::make_unique<DataPathLink>(*arbiter, *denials, reactor);
         long_poll = std::make_unique<LongPoll>(*arbiter, reactor);
         backups = std::make_unique<Backups>(store, arbiter->disk());
         enrolment = std::make_unique<Enrolment>(*arbiter, registry, Enrolment::Callbacks{[] {}, [](const auto&) {}});

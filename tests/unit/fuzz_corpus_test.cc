@@ -43,6 +43,15 @@ BOOST_AUTO_TEST_CASE(a_name_or_an_offset_that_was_found_once_is_taken) {
 BOOST_AUTO_TEST_CASE(a_message_that_was_found_once_breaks_the_control_plane) {
     feed_corpus("control", control);
 }
+BOOST_AUTO_TEST_CASE(a_request_that_was_found_once_breaks_the_arbiter) {
+    feed_corpus("requests", requests);
+}
+BOOST_AUTO_TEST_CASE(a_row_that_was_found_once_breaks_the_lease_core) {
+    feed_corpus("rows", rows);
+}
+BOOST_AUTO_TEST_CASE(a_file_that_was_found_once_changes_what_is_in_force) {
+    feed_corpus("configuration", configuration);
+}
 BOOST_AUTO_TEST_CASE(a_word_or_a_certificate_that_was_found_once_lets_somebody_in) {
     feed_corpus("enrolment", enrolment);
 }

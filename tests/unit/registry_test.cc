@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(the_modules_own_certificate_is_let_expire) {
     BOOST_TEST(bytes_of(path) == before);
     const auto end = tls::end_of(tls::certificate_from_pem(before)->get());
     Registry later(module.folder.path() + "/pki");
-    BOOST_TEST(later.load(end - Registry::renewed_before_end + 1).ok());
+    BOOST_TEST(later.load(end - tls::renewed_before_end + 1).ok());
     BOOST_TEST(bytes_of(path) != before);
 }
 

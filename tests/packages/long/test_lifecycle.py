@@ -134,6 +134,36 @@ def test_umount_leaves_the_service_and_mount_does_not_start_it(c):
     d.host_device("install", "blade02", 30)
 
 
+@limit(180)
+def test_a_certificate_ends_before_the_next_one_is_there(c):
+    """Certificates live 90 days. One blade is on duty when its last month begins; the other sleeps through it."""
+    mm, awake, asleep = c["mm"], c["blade01"], c["blade02"]
+    own = "/var/lib/drivebay/identity/client-cert.pem"
+    module = "/var/lib/drivebay/arbiter/pki/nbd-cert.pem"
+    first = mm.get(module), awake.get(own)
+    for machine in (mm, awake):
+        machine.run("date -s '+65 days'")
+    # They look every few hours, and when they start.
+    mm.run("systemctl restart drivebay-arbiterd")
+    wait_until(lambda: mm.get(module) != first[0], 20, "the module's own certificate is renewed")
+    awake.run("systemctl restart drivebay-gadgetd")
+    wait_until(lambda: awake.get(own) != first[1], 20, "the blade's certificate is renewed")
+    for machine in c:
+        machine.run("date -s '+30 days'" if machine is not asleep else "date -s '+95 days'")
+    for machine in (awake, asleep):
+        machine.run("systemctl restart drivebay-gadgetd")
+    mm.wait_until("drivebay events | grep denied | grep blade02 | grep -q expired", 30)
+    blades = {blade["name"]: blade for blade in json.loads(mm.run("drivebay status --json").out)["blades"]}
+    assert not blades["blade02"]["online"], blades
+    wait_until(lambda: d.slot("install", "blade01")["state"] == "loaded", 30, "the renewed blade has its drive")
+    # A new connection, and not one that began in time.
+    mm.run(f"kill -9 {server_pid(mm)}")
+    awake.run("dd if=/srv/drivebay/install of=/dev/null bs=1M count=1 iflag=direct")
+    token = json.loads(mm.run("drivebay enroll blade02 --json").out)["token"]
+    asleep.run(f"drivebay-gadgetd enroll --arbiter mm --token {token} && systemctl restart drivebay-gadgetd")
+    d.host_device("install", "blade02", 60)
+
+
 @limit(300)
 def test_e3_a_removed_package_takes_drives_from_a_host_or_leaves_something(c):
     mm, blade = c["mm"], c["blade02"]

@@ -8,6 +8,7 @@ lib_SOURCES := \
 	lib/base/log.cc \
 	lib/base/names.cc \
 	lib/base/result.cc \
+	lib/base/strangers.cc \
 	lib/config/dump.cc \
 	lib/config/load.cc \
 	lib/config/reload.cc \
@@ -43,5 +44,6 @@ lib_TESTS := \
 	tests/unit/rpc_test.cc \
 	tests/unit/rpc_tls_test.cc \
 	tests/unit/sqlite_test.cc \
+	tests/unit/strangers_test.cc \
 	tests/unit/systemd_test.cc \
 	tests/unit/tls_test.cc

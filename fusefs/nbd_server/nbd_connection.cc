@@ -1,5 +1,7 @@
 #include "fusefs/nbd_server/nbd_connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -31,6 +33,17 @@ OptionReply refusal_of(int error) {
                                 : OptionReply::error_policy;
 }
 
+// Of a client that stays: small replies at once, and a machine that is gone is found out.
+void tune(int socket) {
+    const auto set = [socket](int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); };
+    set(IPPROTO_TCP, TCP_NODELAY, 1);
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, 10);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 5);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30000);
+}
+
 }  // namespace
 
 NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPeer peer, TlsPolicy tls, Id id,
@@ -41,8 +54,7 @@ NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPee
       id_(id),
       finished_(std::move(finished)),
       handshake_(context.tls == nullptr ? TlsPolicy::none : tls),
-      wants_identity_(context.wants_identity),
-      input_(input_size) {
+      wants_identity_(context.wants_identity) {
     watched_ = EPOLLIN;
     context_.loop.add(stream_.fd(), watched_, [this](std::uint32_t events) { on_event(events); });
     handshake_timer_ = context_.loop.call_after(handshake_limit, [this] {
@@ -55,6 +67,7 @@ NbdConnection::NbdConnection(ConnectionContext& context, UniqueFd socket, NbdPee
 }
 
 NbdConnection::~NbdConnection() {
+    context_.strangers.remove(id_);
     context_.turns.forget(*this);
     *alive_ = false;
 }
@@ -138,6 +151,7 @@ void NbdConnection::secured() {
         peer_.identity = to_string(shown->identity);
         peer_.serial = shown->serial;
         peer_.blade = shown->identity.name;
+        context_.strangers.remove(id_);
     }
     handshake_.secured();
     log::debug("NBD client speaks TLS", {{"peer", peer_.address}, {"identity", peer_.identity}});
@@ -157,6 +171,8 @@ void NbdConnection::receive(std::size_t most) {
 }
 
 bool NbdConnection::receive_handshake() {
+    // One that says nothing has none.
+    input_.resize(input_size);
     const std::size_t room = std::min(handshake_.room(), input_.size());
     if (room == 0 || text_.size() >= most_text || handshake_.state() == Handshake::State::securing) {
         return false;
@@ -268,6 +284,9 @@ void NbdConnection::begin_transmission() {
     std::copy(rest.begin(), rest.end(), input_.begin());
     input_begin_ = 0;
     input_end_ = rest.size();
+    if (!peer_.local) {
+        tune(stream_.fd());
+    }
     log::info("NBD client", {{"peer", peer_.address}, {"export", opened_name_}, {"epoch", view_->info().admission.epoch}});
     parse_requests();
 }
@@ -312,6 +331,7 @@ void NbdConnection::lose(const std::string& why) {
         log::info("NBD client gone", {{"peer", peer_.address}, {"export", opened_name_}, {"reason", why}});
     }
     phase_ = Phase::lost;
+    context_.strangers.remove(id_);
     context_.loop.remove(stream_.fd());
     ::shutdown(stream_.fd(), SHUT_RDWR);
     for (Work** work : {&receiving_, &skipped_}) {

@@ -23,7 +23,9 @@
 #include "fusefs/nbd_server/nbd_handshake.h"
 #include "fusefs/nbd_server/nbd_request.h"
 #include "fusefs/nbd_server/nbd_stream.h"
+#include "lib/base/denials.h"
 #include "lib/base/fd.h"
+#include "lib/base/strangers.h"
 
 namespace drivebay::nbd {
 
@@ -35,6 +37,7 @@ struct ConnectionContext {
     MemoryBudget& budget;
     LoopTurns& turns;
     Denials& denials;
+    Strangers& strangers;
     std::shared_ptr<tls::Context> tls;  // null: there is none
     bool wants_identity = false;        // each client is to be a blade, and has that blade's exports
 };

@@ -2,7 +2,6 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -53,7 +52,8 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
       exports_(catalogue, denials_),
       budget_(limits.memory),
       turns_(loop),
-      context_{loop, buffers, exports_, budget_, turns_, denials_, std::move(tls.context), tls.wants_identity} {}
+      strangers_("NBD clients", limits.strangers, limits.strangers_of_one),
+      context_{loop, buffers, exports_, budget_, turns_, denials_, strangers_, std::move(tls.context), tls.wants_identity} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 
@@ -158,52 +158,16 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             continue;
         }
         NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
-        if (!is_unix && context_.wants_identity) {
-            make_room(peer.address);
-        }
-        if (!is_unix) {
-            set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-            set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
-            set_option(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, 10);
-            set_option(fd.get(), IPPROTO_TCP, TCP_KEEPINTVL, 5);
-            set_option(fd.get(), IPPROTO_TCP, TCP_KEEPCNT, 4);
-            set_option(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, 30000);
-        }
         const NbdConnection::Id id = ++last_id_;
+        if (!is_unix && context_.wants_identity) {
+            if (const auto going = strangers_.add(id, peer.address)) {
+                connections_.at(*going)->shut("others want to prove who they are");
+            }
+        }
         const TlsPolicy tls = tls_required_ && !is_unix ? TlsPolicy::required : TlsPolicy::offered;
         connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
-}
-
-// Idle strangers must not take the places of blades: whoever has a right proves it within milliseconds, so the one that has
-// been silent for longest goes.
-void NbdListener::make_room(const std::string& address) {
-    const auto host = [](const std::string& whole) { return std::string_view(whole).substr(0, whole.rfind(':')); };
-    std::size_t all = 0;
-    std::size_t here = 0;
-    NbdConnection* oldest = nullptr;
-    NbdConnection* oldest_here = nullptr;
-    for (const auto& [id, connection] : connections_) {
-        if (!connection->is_stranger() || connection->peer().local) {
-            continue;
-        }
-        ++all;
-        oldest = oldest == nullptr ? connection.get() : oldest;
-        if (host(connection->peer().address) == host(address)) {
-            ++here;
-            oldest_here = oldest_here == nullptr ? connection.get() : oldest_here;
-        }
-    }
-    if (all < limits_.strangers && here < limits_.strangers_of_one) {
-        return;
-    }
-    if (const Instant now = BootClock::now(); now >= next_complaint_) {
-        next_complaint_ = now + 10s;
-        log::warning("NBD clients are hung up on: too many that have not proved who they are",
-                     {{"peer", address}, {"all", all}, {"of this address", here}});
-    }
-    (here >= limits_.strangers_of_one ? oldest_here : oldest)->shut("others want to prove who they are");
 }
 
 // Level-triggered: without a pause a full table of descriptors would keep the loop spinning.

@@ -56,7 +56,6 @@ private:
     Status listen_unix(const rpc::Endpoint& endpoint);
     Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
     void accept_some(int listener, bool is_unix);
-    void make_room(const std::string& address);
     void pause();
     void finished(NbdConnection::Id id);
     void close_sockets();
@@ -68,12 +67,12 @@ private:
     Exports exports_;
     MemoryBudget budget_;
     LoopTurns turns_;
+    Strangers strangers_;
     ConnectionContext context_;
     std::vector<Socket> sockets_;
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
     NbdConnection::Id last_id_ = 0;
     EventLoop::TimerId pause_ = 0;
-    Instant next_complaint_{};
     std::function<void()> stopped_;
 };
 

@@ -77,7 +77,7 @@ void HttpConnection::start(std::shared_ptr<tls::Context> context, std::function<
 }
 
 void HttpConnection::secured(const beast::error_code& error) {
-    if (handlers_ == nullptr) {
+    if (handlers_ == nullptr || stream_.tls() == nullptr) {
         return;
     }
     if (error) {

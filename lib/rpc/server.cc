@@ -16,6 +16,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/strangers.h"
 #include "lib/rpc/channel_stream.h"
 #include "lib/rpc/http_connection.h"
 #include "lib/rpc/reactor_impl.h"
@@ -32,8 +33,6 @@ constexpr std::size_t most_connections = 16384;
 // Of TLS clients that have not yet proved who they are, all together and from one address.
 constexpr std::size_t most_strangers = 512;
 constexpr std::size_t most_strangers_of_one = 64;
-// A line for each would be a weapon.
-constexpr Duration between_complaints = std::chrono::seconds(10);
 
 // The file of a Unix socket whose server has died stays; one that still answers is not ours to remove.
 Status remove_stale_socket(const std::string& path) {
@@ -113,47 +112,24 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         }
         Peer peer = peer_of(socket);
         const bool secures = !peer.local && context && std::is_same_v<Accepted, asio::ip::tcp::socket>;
-        const std::string address = peer.address.substr(0, peer.address.rfind(':'));
-        if (secures) {
-            make_room(address);
-        }
         const auto connection = std::make_shared<HttpConnection>(Stream(Socket(std::move(socket))), std::move(peer), handlers);
         connections.push_back(connection);
         if (!secures) {
             return connection->start(nullptr, nullptr);
         }
-        const std::uint64_t number = ++last_stranger;
-        strangers.emplace(number, Stranger{address, connection});
+        const Strangers::Id number = ++last_stranger;
+        unproved.emplace(number, connection);
+        if (const auto going = strangers.add(number, connection->peer().address)) {
+            if (const auto silent = unproved.extract(*going).mapped().lock()) {
+                silent->abandon();
+            }
+        }
         connection->start(context, [weak = weak_from_this(), number] {
             if (const auto self = weak.lock()) {
-                self->strangers.erase(number);
+                self->strangers.remove(number);
+                self->unproved.erase(number);
             }
         });
-    }
-
-    // Whoever has a right proves it within milliseconds, so of too many the one that has been silent for longest goes.
-    void make_room(const std::string& address) {
-        std::size_t here = 0;
-        auto oldest_here = strangers.end();
-        for (auto one = strangers.begin(); one != strangers.end(); ++one) {
-            if (one->second.address == address) {
-                oldest_here = ++here == 1 ? one : oldest_here;
-            }
-        }
-        if (strangers.size() < most_strangers && here < most_strangers_of_one) {
-            return;
-        }
-        if (BootClock::now() >= next_complaint) {
-            next_complaint = BootClock::now() + between_complaints;
-            log::warning("connections are hung up on: too many that have not proved who they are",
-                         {{"address", address}, {"all", strangers.size()}, {"of this address", here}});
-        }
-        const auto going = here >= most_strangers_of_one ? oldest_here : strangers.begin();
-        const std::shared_ptr<HttpConnection> connection = going->second.connection.lock();
-        strangers.erase(going);
-        if (connection) {
-            connection->abandon();
-        }
     }
 
     void stop() {
@@ -183,13 +159,9 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::list<std::weak_ptr<HttpConnection>> connections;
     std::size_t swept_at = 64;
     std::shared_ptr<tls::Context> context;
-    struct Stranger {
-        std::string address;
-        std::weak_ptr<HttpConnection> connection;
-    };
-    std::map<std::uint64_t, Stranger> strangers;  // the oldest first
-    std::uint64_t last_stranger = 0;
-    Instant next_complaint{};
+    Strangers strangers{"connections", most_strangers, most_strangers_of_one};
+    std::map<Strangers::Id, std::weak_ptr<HttpConnection>> unproved;  // the same
+    Strangers::Id last_stranger = 0;
     bool stopped = false;
 };
 

@@ -6,6 +6,7 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/beast/websocket.hpp>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -40,16 +41,24 @@ public:
         }
     }
 
-    // From here on everything is TLS; `done` gets the handshake's outcome. The context is kept.
+    // From here on everything is TLS; `done` gets the handshake's outcome. The context is kept. A client that says nothing costs
+    // a server nothing of TLS.
     template <class Handler>
     void begin_tls(std::shared_ptr<tls::Context> context, Side side, Handler done) {
         context_ = std::move(context);
-        SSL_CTX_up_ref(context_->get());
-        boost::asio::ssl::context borrowed(context_->get());
-        tls_ = std::make_unique<Tls>(*plain_, borrowed);
-        // Ten thousand that are idle most of the time.
-        SSL_set_mode(tls_->native_handle(), SSL_MODE_RELEASE_BUFFERS);
-        tls_->async_handshake(side, std::move(done));
+        if (side == Side::client) {
+            make_tls();
+            return tls_->async_handshake(side, std::move(done));
+        }
+        plain_->async_read_some(boost::asio::buffer(first_),
+                                [this, side, done = std::move(done)](const boost::beast::error_code& error, std::size_t size) mutable {
+            if (error) {
+                return done(error);
+            }
+            make_tls();
+            tls_->async_handshake(side, boost::asio::buffer(first_.data(), size),
+                                  [done = std::move(done)](const boost::beast::error_code& outcome, std::size_t) { done(outcome); });
+        });
     }
     bool is_revoked(const std::string& serial) const {
         return context_ && context_->revocations() != nullptr && context_->revocations()->has(serial);
@@ -77,9 +86,19 @@ public:
 
 private:
     using Tls = boost::beast::ssl_stream<Plain&>;
+
+    void make_tls() {
+        SSL_CTX_up_ref(context_->get());
+        boost::asio::ssl::context borrowed(context_->get());
+        tls_ = std::make_unique<Tls>(*plain_, borrowed);
+        // Ten thousand that are idle most of the time.
+        SSL_set_mode(tls_->native_handle(), SSL_MODE_RELEASE_BUFFERS);
+    }
+
     std::shared_ptr<tls::Context> context_;
     std::unique_ptr<Plain> plain_;
     std::unique_ptr<Tls> tls_;
+    std::array<char, 64> first_;  // the beginning of a client's first words
 };
 
 }  // namespace drivebay::rpc

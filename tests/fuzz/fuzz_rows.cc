@@ -137,7 +137,9 @@ void go_on(State state, Reader& input) {
     for (int steps = 0; steps < 32 && !input.empty(); ++steps) {
         now += std::chrono::milliseconds(input.number<std::uint8_t>() * 50);
         step(state, {now, anything(input)});
-        require(check_stored_state(state).empty(), "a step makes of a good state one that is none");
+        if (const auto findings = check_stored_state(state); !findings.empty()) {
+            throw std::logic_error("a step makes of a good state one that is none: " + findings.front());
+        }
     }
     for (const auto& [drive, epoch] : floors) {
         require(state.epochs.contains(drive) && state.epochs[drive] >= epoch, "an epoch is forgotten");

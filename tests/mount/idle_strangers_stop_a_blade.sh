@@ -1,7 +1,7 @@
 #!/bin/bash
 # Ten thousand connections that prove nothing, senders of a byte now and then, and half handshakes: an enrolled blade reads on, its
-# session is renewed, and the daemons' memory stays as it was. What is left of its speed is printed; the limit leaves room for the
-# strangers' own program, which runs on the same processors.
+# session is renewed, and the daemons' memory stays as it was. What is left of its speed is printed; the limit is lower than the goal of
+# 90 %, as others may use this machine too. Strangers have processors of their own: here they take what nobody else wants.
 . "$(dirname "$0")/kit.sh"
 arbiter_security=enrolled fusefs_security=enrolled
 arbiter_settings='lease = { ttl_ms = 3000; };'
@@ -18,19 +18,21 @@ expect 0 "" drivebay present disk --to blade01
 
 memory() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 server=$(server_of management)
-# reads: how many KiB in three seconds
+# reads: MiB a second, the median of three times two seconds
 reads() {
     "$python" - <<'PYTHON'
-import mmap, os, time
+import mmap, os, statistics, time
 fd = os.open("/srv/blade01/disk", os.O_RDONLY | os.O_DIRECT)
-buffer, done, end = mmap.mmap(-1, 1 << 18), 0, time.monotonic() + 3
-while time.monotonic() < end:
-    done += os.preadv(fd, [buffer], (done * 7) % (63 << 20) & ~4095) >> 10
-    done += 4
-print(done)
+buffer, place, speeds = mmap.mmap(-1, 1 << 18), 0, []
+for _ in range(3):
+    done, begin = 0, time.monotonic()
+    while time.monotonic() < begin + 2:
+        place = (place + (1 << 18) + 4096) % (63 << 20)
+        done += os.preadv(fd, [buffer], place)
+    speeds.append(done / (time.monotonic() - begin) / (1 << 20))
+print(round(statistics.median(speeds)))
 PYTHON
 }
-reads >/dev/null
 before=$(reads)
 arbiter_memory=$(memory "${pids[arbiter]}") server_memory=$(memory "$server")
 cat >"$work/strangers.py" <<'PYTHON'
@@ -84,15 +86,15 @@ while True:
         s.close()
     time.sleep(0.25)
 PYTHON
-start strangers nice -n 10 "$python" "$work/strangers.py" 10000
+start strangers chrt --idle 0 "$python" "$work/strangers.py" 10000
 until_true 60 "the strangers are there" grep -q all "$work/logs/strangers"
 epoch=$(epoch_of disk blade01)
 during=$(reads)
-echo "KiB in 3 s: $before alone, $during beside 10000 strangers ($((during * 100 / before)) %)"
+echo "MiB/s: $before alone, $during beside 10000 strangers ($((during * 100 / before)) %)"
 echo "memory: arbiter $arbiter_memory then $(memory "${pids[arbiter]}") KiB, drivebayfs $server_memory then $(memory "$server") KiB"
 [ "$(epoch_of disk blade01)" = "$epoch" ] && status_is "blades['blade01']['online'] and blades['blade01']['session'] == 'live'" || fail "the blade lost its session"
 [ "$(memory "${pids[arbiter]}")" -lt $((arbiter_memory + 131072)) ] || fail "the arbiter's memory grows"
 [ "$(memory "$server")" -lt $((server_memory + 131072)) ] || fail "drivebayfs' memory grows"
-[ $((during * 100)) -ge $((before * 60)) ] || fail "the blade's reads suffer"
+[ $((during * 100)) -ge $((before * 75)) ] || fail "the blade's reads suffer"
 # What they do to a newcomer who has a right.
 expect 0 "blade01" drivebay --server /run/drivebay/arbiter.sock blade list

@@ -101,6 +101,7 @@ private:
     void check_company() {
         std::map<std::pair<std::string, std::string>, int> waiting;
         std::map<std::pair<std::string, std::string>, int> active;
+        std::map<std::pair<std::string, std::string>, int> wanted;
         std::map<std::pair<std::string, int>, LeaseId> slots;
         std::map<std::string, std::vector<const Lease*>> of_drive;
         std::map<std::pair<std::string, Epoch>, LeaseId> epochs;
@@ -108,6 +109,9 @@ private:
             const std::pair key(lease.drive, lease.blade);
             if (lease.state == LeaseState::waiting && ++waiting[key] == 2) {
                 find("{} waits beside another of its blade", name_of(lease));
+            }
+            if (lease.wanted && !is_local(lease) && ++wanted[key] == 2) {
+                find("{} is presented to its blade beside another", name_of(lease));
             }
             if (lease.epoch != 0 && !epochs.try_emplace({lease.drive, lease.epoch}, id).second) {
                 find("{} has the epoch {} of another lease", name_of(lease), lease.epoch);

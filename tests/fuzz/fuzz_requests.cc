@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "arbiter/service.h"
-#include "arbiter/store/stored_state_check.h"
 #include "lib/base/fd.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/stored_findings.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace drivebay::fuzz {
@@ -42,7 +42,7 @@ public:
     bool is_spent() { return ++inputs_ > 500 || deposed_; }
     std::vector<std::string> findings() {
         std::vector<std::string> found;
-        run([this, &found] { found = arbiter::check_stored_state(service_->state()); });
+        run([this, &found] { found = stored_findings(service_->state()); });
         return found;
     }
 

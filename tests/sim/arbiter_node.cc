@@ -1,5 +1,6 @@
 #include "tests/sim/arbiter_node.h"
 
+#include "arbiter/store/stored_state_check.h"
 #include "lib/base/names.h"
 #include "lib/base/planted_bug.h"
 
@@ -82,6 +83,9 @@ arbiter::State load_rows(const arbiter::State& disk) {
 }
 
 void ArbiterNode::started() {
+    if (const auto findings = arbiter::check_stored_state(disk); !findings.empty()) {
+        throw BrokenInvariant("I13: what is stored is refused at a start: " + findings.front());
+    }
     state_ = load_rows(disk);
     ++state_.term;
     disk.term = state_.term;

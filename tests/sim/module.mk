@@ -15,6 +15,7 @@ sim_SOURCES := \
 # What it plays.
 sim_CORES := \
 	$(filter arbiter/core/%,$(arbiter_SOURCES)) \
+	arbiter/store/stored_state_check.cc \
 	fusefs/engine/admission_plan.cc \
 	fusefs/nbd_client/nbd_pieces.cc \
 	fusefs/nbd_client/unanswered_requests.cc \

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/unit/lease_models.h"
+#include "tests/unit/stored_findings.h"
 
 using namespace drivebay;
 using namespace drivebay::arbiter;
@@ -134,25 +135,10 @@ private:
         return actions;
     }
 
+    // It could end at any step and start again from what it stored.
     void check_leases() const {
-        std::map<std::pair<std::string, std::string>, int> waiting;
-        std::map<std::pair<std::string, std::string>, int> active;
-        std::map<std::pair<std::string, int>, int> in_slot;
-        for (const auto& [id, lease] : state_.leases) {
-            const bool waits = lease.state == LeaseState::waiting;
-            const std::string what = "lease " + std::to_string(id);
-            if (waits && ++waiting[{lease.drive, lease.blade}] > 1) {
-                throw models::BrokenPromise(what + " waits beside another of its blade");
-            }
-            if (is_active(lease) && ++active[{lease.drive, lease.blade}] > 1) {
-                throw models::BrokenPromise(what + " is active beside another of its blade");
-            }
-            if (is_active(lease) && !is_local(lease) && ++in_slot[{lease.blade, lease.slot}] > 1) {
-                throw models::BrokenPromise(what + " shares its slot");
-            }
-            if (!is_gone(lease) && waits != (lease.epoch == 0)) {
-                throw models::BrokenPromise(what + " has an epoch and waits, or has none and does not");
-            }
+        if (const auto findings = stored_findings(state_); !findings.empty()) {
+            throw models::BrokenPromise(findings.front());
         }
     }
 

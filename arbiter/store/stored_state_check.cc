@@ -88,6 +88,9 @@ private:
         if (waits != (lease.epoch == 0)) {
             find("{} {}", name, waits ? "waits and has an epoch" : "has no epoch and does not wait");
         }
+        if (lease.wanted && (lease.state == LeaseState::revoking || lease.state == LeaseState::fencing)) {
+            find("{} is ended and presented", name);
+        }
         const auto last = state_.epochs.find(lease.drive);
         const Epoch known = last == state_.epochs.end() ? 0 : last->second;
         if (lease.epoch > known) {

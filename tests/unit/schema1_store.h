@@ -30,7 +30,7 @@ INSERT INTO slots VALUES('blade01', 0, 'cdrom'), ('blade01', 1, 'disk'), ('blade
 INSERT INTO epochs VALUES('install', 4), ('scratch', 9), ('long-gone', 77);
 INSERT INTO leases VALUES
     (5, 'install', 'blade01', 'read', 0, 'held', 4, 5, 1, 1, 'none', 0, 0, '', ''),
-    (11, 'scratch', 'blade01', 'write', 1, 'revoking', 9, 6, 1, 1, 'taken', 0, 12, 'a notice', ''),
+    (11, 'scratch', 'blade01', 'write', 1, 'revoking', 9, 6, 0, 1, 'taken', 0, 12, 'a notice', ''),
     (12, 'scratch', 'blade02', 'write', 0, 'waiting', 0, 7, 1, 0, 'none', 0, 0, '', 'an outcome');
 COMMIT;
 )";

@@ -105,7 +105,7 @@ private:
         std::map<std::pair<std::string, std::string>, int> waiting;
         std::map<std::pair<std::string, std::string>, int> active;
         std::map<std::pair<std::string, std::string>, int> wanted;
-        std::map<std::pair<std::string, int>, LeaseId> slots;
+        std::map<std::pair<std::string, int>, const Lease*> slots;
         std::map<std::string, std::vector<const Lease*>> of_drive;
         std::map<std::pair<std::string, Epoch>, LeaseId> epochs;
         for (const auto& [id, lease] : state_.leases) {
@@ -119,14 +119,19 @@ private:
             if (lease.epoch != 0 && !epochs.try_emplace({lease.drive, lease.epoch}, id).second) {
                 find("{} has the epoch {} of another lease", name_of(lease), lease.epoch);
             }
+            if (lease.state != LeaseState::waiting && !is_active(lease)) {
+                continue;
+            }
+            // A drive waits in the slot that it has: its access changes.
+            const Lease* const other = is_local(lease) ? &lease : slots.try_emplace({lease.blade, lease.slot}, &lease).first->second;
+            if (other->drive != lease.drive) {
+                find("{} shares slot {} with lease {}", name_of(lease), lease.slot, other->id);
+            }
             if (!is_active(lease)) {
                 continue;
             }
             if (++active[key] == 2) {
                 find("{} is active beside another of its blade", name_of(lease));
-            }
-            if (!is_local(lease) && !slots.try_emplace({lease.blade, lease.slot}, id).second) {
-                find("{} shares slot {} with lease {}", name_of(lease), lease.slot, slots[{lease.blade, lease.slot}]);
             }
             of_drive[lease.drive].push_back(&lease);
         }

@@ -20,10 +20,11 @@ FSTAB = "{source} {mount} fuse.drivebayfs defaults,_netdev,nofail 0 0\n"
 
 class Deployment:
     """Nothing runs before start(). `blades` of the chassis are all that are named blade…. `enrolled`: as the README sets a chassis
-    up, with certificates; else whoever reaches a port is believed."""
+    up, with certificates; else whoever reaches a port is believed. `slots`: {blade: kinds}, where they are not SLOTS."""
 
-    def __init__(self, chassis, enrolled=False):
+    def __init__(self, chassis, enrolled=False, slots=None):
         self.enrolled = enrolled
+        self.slots = slots or {}
         self.security = "" if enrolled else LABORATORY
         self.chassis = chassis
         self.mm = chassis["mm"]
@@ -59,7 +60,7 @@ class Deployment:
     def start_blade(self, blade):
         """After a reboot too: a machine's root does not outlive its power."""
         self.install(blade)
-        slots = ", ".join(f'"{kind}"' for kind in SLOTS)
+        slots = ", ".join(f'"{kind}"' for kind in self.slots.get(blade.name, SLOTS))
         blade.put("/etc/drivebay/fusefs.cfg", self.security + BLADE_FUSEFS_CFG.format(blade=blade.name))
         blade.put("/etc/drivebay/gadgetd.cfg", self.security + GADGETD_CFG.format(blade=blade.name, slots=slots))
         if self.enrolled:
@@ -111,6 +112,13 @@ class Deployment:
 
     def status(self):
         return json.loads(self.drivebay("status", "--json").out)
+
+    def events(self, after=0):
+        """The audit log's events after that one, oldest first."""
+        return [json.loads(line) for line in self.drivebay("events", "--json", "--after", str(after)).out.splitlines()]
+
+    def last_event(self):
+        return self.events()[-1]["id"]
 
     def lease(self, drive, blade):
         """The lease of that drive and blade in `status`, or None."""

@@ -1,8 +1,10 @@
 """Daemons die under a drive that a blade's host uses: what the host sees, and how it recovers. KILLS=N, SEED=N: see below."""
 import os
 import random
+import time
 
 from deployment import Deployment, sha256
+from host_at_work import ClosedBurst, never_reset, verified, verifying
 from machine import wait_until
 from testing import limit
 
@@ -42,25 +44,6 @@ def test_gadgetd_killed_during_io_is_not_noticed_by_the_host(c):
     assert "reset" not in log and "disconnect" not in log and "error" not in log, log
     blade.run("sync")
     assert sha256(blade, device["path"]) == sha256(c["mm"], "/data/scratch.img")
-
-
-def verifying(blade, device, *options):
-    """fio, writing and verifying round after round until it is told to end."""
-    return blade.popen(" ".join((
-        f"cd /run && fio --name=verify --filename={device['path']} --direct=1 --ioengine=libaio --rw=randwrite --bs=16k",
-        "--verify=crc32c --verify_fatal=1 --verify_backlog=64 --verify_state_save=0 --randrepeat=0 --time_based",
-        "--runtime=3600 --output-format=terse", *options)))
-
-
-def verified(blade, fio, what):
-    """KiB that it has verified, once it has ended without an error."""
-    assert not fio.done, f"{what} saw an error: {bytes(fio.out)} {bytes(fio.err)}"
-    blade.run("pkill -INT -o -x fio", check=False)
-    assert blade.channel.wait(lambda: fio.done, 60), f"{what} does not end"
-    # Fields 5 and 6: errors, KiB read (fio's HOWTO, "Terse output").
-    fields = next(line for line in bytes(fio.out).decode().splitlines() if line.startswith("3;")).split(";")
-    assert fields[4] == "0" and int(fields[5]) > 0, fields
-    return int(fields[5])
 
 
 @limit(int(os.environ.get("KILLS", "32")) * 6 + 60)
@@ -124,18 +107,12 @@ def cut_while_writing(c, seconds, **presented_to):
     return fio, device
 
 
-def never_reset(blade):
-    log = blade.run("dmesg").out
-    assert not any(word in log for word in ("reset", "disconnect")), log
-    return log
-
-
 @limit(60)
 def test_d2_a_link_cut_for_5_s_is_a_pause(c):
     blade = c["blade01"]
     fio, device = cut_while_writing(c, 5)
-    time = c["mm"].run("stat -c %.Y /data/scratch.img").out
-    wait_until(lambda: fio.done or c["mm"].run("stat -c %.Y /data/scratch.img").out != time, 20, "the host writes on")
+    before = c["mm"].run("stat -c %.Y /data/scratch.img").out
+    wait_until(lambda: fio.done or c["mm"].run("stat -c %.Y /data/scratch.img").out != before, 20, "the host writes on")
     verified(blade, fio, "the host")
     assert "error" not in never_reset(blade)
     assert d.host_device("scratch", "blade01") == device
@@ -151,3 +128,53 @@ def test_d2_a_link_cut_for_15_s_is_a_medium_error_and_the_slot_recovers_by_itsel
     assert (again["path"], again["usb"]) == (device["path"], device["usb"]), (device, again)
     blade.run(f"printf recovered | dd of={again['path']} oflag=sync conv=notrunc status=none")
     wait_until(lambda: c["mm"].run("head -c 9 /data/scratch.img").out == "recovered", 10, "it is written to again")
+
+
+def on_the_drive(c, burst):
+    return c["mm"].run(f"head -c {len(burst.content())} /data/scratch.img").raw_out == burst.content()
+
+
+def told_since(event):
+    """The losses that the audit log tells after that event."""
+    return [one["event"] for one in d.events(event) if one["event"] in ("lost", "loss-unknown")]
+
+
+@limit(90)
+def test_d2_a_link_cut_for_5_s_while_the_host_closes_its_drive_is_a_pause_and_everything_is_there(c):
+    blade, device = c["blade01"], presented(c)
+    blade.run("dmesg -C")
+    before = d.last_event()
+    burst = ClosedBurst(blade, device["path"], "pause")
+    c.cut("blade01")
+    burst.go_on()
+    assert not on_the_drive(c, burst), "nothing was left to drain"
+    blade.channel.wait(lambda: False, 5)
+    assert "closed" not in burst.job.text(), "the close did not wait for what it had to make durable"
+    c.restore("blade01")
+    seconds = burst.closed()
+    assert on_the_drive(c, burst), "closed, and not all there"
+    assert "error" not in never_reset(blade)
+    assert not told_since(before)
+    assert d.host_device("scratch", "blade01") == device
+    return f"the host waited {seconds:.1f} s"
+
+
+@limit(120)
+def test_d2_a_link_cut_past_the_pause_limit_while_the_host_closes_its_drive_is_no_silent_loss(c):
+    blade, device = c["blade01"], presented(c)
+    blade.run("dmesg -C")
+    before = d.last_event()
+    burst = ClosedBurst(blade, device["path"], "break")
+    c.cut("blade01")
+    cut = time.monotonic()
+    burst.go_on()
+    seconds = burst.closed()
+    assert seconds < 10, f"closing took {seconds:.1f} s: past 10 s a host resets the whole device"
+    wait_until(lambda: time.monotonic() - cut > 15, 20, "the session has expired")
+    c.restore("blade01")
+    wait_until(lambda: on_the_drive(c, burst) or told_since(before), 40, "the writes are there, or their loss is told")
+    never_reset(blade)
+    again = d.host_device("scratch", "blade01", limit=40)
+    assert (again["path"], again["usb"]) == (device["path"], device["usb"]), (device, again)
+    there = "all there" if on_the_drive(c, burst) else f"told: {', '.join(told_since(before))}"
+    return f"closed after {seconds:.1f} s; when the link was back: {there}"

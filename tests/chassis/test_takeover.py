@@ -1,9 +1,9 @@
 """A writer that dies, freezes or is taken over in the middle of a burst of writes, on real hosts."""
-import json
 import struct
 import time
 
 from deployment import Deployment
+from host_at_work import ClosedBurst, never_reset
 from machine import wait_until
 from testing import limit
 
@@ -94,13 +94,13 @@ def end(c):
 
 def audited(after, blade):
     """The names of the events of that blade since event `after`."""
-    lines = d.drivebay("events", "--json", "--after", str(after)).out.splitlines()
-    return [event["event"] for event in map(json.loads, lines) if event.get("blade") == blade]
+    return [event["event"] for event in d.events(after) if event.get("blade") == blade]
 
 
-def last_event():
-    lines = d.drivebay("events", "--json").out.splitlines()
-    return json.loads(lines[-1])["id"]
+def loss_told(after):
+    """Waits for it: the ways in which the audit log tells of a loss of blade01's."""
+    wait_until(lambda: {"lost", "loss-unknown"} & set(audited(after, "blade01")), 30, "the loss is told")
+    return ", ".join(sorted({"lost", "loss-unknown"} & set(audited(after, "blade01"))))
 
 
 def test_take_waits_for_a_locked_door_until_its_deadline_and_loses_no_write_that_was_answered(c):
@@ -122,16 +122,15 @@ def test_take_waits_for_a_locked_door_until_its_deadline_and_loses_no_write_that
 
 def test_force_says_that_writes_were_lost_or_that_it_cannot_be_known(c):
     burst = begin(c)
-    before = last_event()
+    before = d.last_event()
     hand_to("blade02", "--force", timeout=60)
     content = overwrite(c)
     burst.job.wait(60)
     assert burst.job.rc != 0, "the host's writes went on after the drive was taken by force"
-    wait_until(lambda: {"lost", "loss-unknown"} & set(audited(before, "blade01")), 30, "the loss is told")
-    told = sorted({"lost", "loss-unknown"} & set(audited(before, "blade01")))
+    told = loss_told(before)
     assert c["mm"].get("/data/burst.img") == content, "a write of the old holder landed"
     end(c)
-    return f"told: {', '.join(told)}"
+    return f"told: {told}"
 
 
 @limit(150)
@@ -149,6 +148,58 @@ def test_a_frozen_blade_writes_nothing_after_its_lease_went(c):
     assert granted <= TTL + 1 + 2, f"blade02 waited {granted:.1f} s"    # 2 s for the emulated host to see its medium
     end(c)
     return f"blade02 had it {granted:.1f} s after the freeze"
+
+
+def without_medium(blade, device):
+    """The slot is empty for the arbiter, and the host is told so when it asks; it was never reset."""
+    wait_until(lambda: d.slot("burst", blade.name) is None, 40, "the slot is empty")
+    sense = blade.run(f"sg_turs -v {device}", check=False)
+    assert "not present" in (sense.out + sense.err).lower(), sense
+    never_reset(blade)
+
+
+@limit(150)
+def test_d2_a_writer_whose_link_is_cut_loses_the_drive_to_a_waiter_and_its_late_writes_never_land(c):
+    c["blade01"].run("dmesg -C")
+    before = d.last_event()
+    burst = begin(c)
+    device = d.host_device("burst", "blade01")["path"]
+    c.cut("blade01")
+    cut = time.monotonic()
+    hand_to("blade02", "--wait=40", timeout=60)
+    granted = time.monotonic() - cut
+    content = overwrite(c)
+    burst.job.wait(60)
+    assert burst.job.rc != 0, "the host that was cut off writes on"
+    c.restore("blade01")
+    told = loss_told(before)
+    without_medium(c["blade01"], device)
+    assert c["mm"].get("/data/burst.img") == content, "a write of the blade that was cut off landed"
+    assert granted <= TTL + 1 + 2, f"blade02 waited {granted:.1f} s"
+    end(c)
+    return f"blade02 had it {granted:.1f} s after the cut; told: {told}"
+
+
+@limit(150)
+def test_d2_answered_writes_that_a_cut_link_and_a_waiter_leave_behind_are_told_as_lost(c):
+    hand_to("blade01")
+    c["blade01"].run("dmesg -C")
+    before = d.last_event()
+    device = d.host_device("burst", "blade01")["path"]
+    burst = ClosedBurst(c["blade01"], device, "behind", blocks=BLOCK * BLOCKS // 16384)
+    c.cut("blade01")
+    burst.go_on()
+    seconds = burst.closed()
+    assert seconds < 10, f"closing took {seconds:.1f} s: past 10 s a host resets the whole device"
+    hand_to("blade02", "--wait=40", timeout=60)
+    assert c["mm"].get("/data/burst.img") != burst.content(), "nothing was left to lose"
+    content = overwrite(c)
+    c.restore("blade01")
+    told = loss_told(before)
+    without_medium(c["blade01"], device)
+    assert c["mm"].get("/data/burst.img") == content, "a write of the blade that was cut off landed"
+    end(c)
+    return f"the host's close took {seconds:.1f} s; told: {told}"
 
 
 @limit(150)

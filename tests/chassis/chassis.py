@@ -21,6 +21,7 @@ from machine import Machine, wait_until
 from network import Network
 from spec import Disk, Spec, from_plan
 from testing import Skip
+from usb_wire import Wire
 
 __all__ = ["Chassis", "Disk", "Spec", "wait_until"]
 
@@ -46,6 +47,7 @@ class Chassis:
         self.say = say or (lambda text: None)
         self.kernel = None
         self.machines = {}
+        self.wires = {one.name: Wire() for one in self.specs if one.wired}
         self.network = None
         self.folder = None
 
@@ -145,6 +147,8 @@ class Chassis:
             if self.network:
                 self.network.close()
                 self.network = None
+            for wire in self.wires.values():
+                wire.close()
             if self.folder:
                 drop_disks(self.folder)
 

@@ -35,9 +35,10 @@ def modules(machine, modules_folder, version):
     load = "$B chroot /root /sbin/modprobe"
     yield f"{load} -a {' '.join(machine.all_modules())}"
     if machine.udcs:
-        yield f"{load} dummy_hcd num={machine.udcs} is_super_speed=1"
-        if not machine.systemd:     # whose udev and units do that
-            yield f"echo {machine.poll_msecs} >/sys/module/block/parameters/events_dfl_poll_msecs"
+        yield f"{load} dummy_hcd num={machine.udcs} is_super_speed={int(machine.usb_speed == 'super')}"
+    if (machine.udcs or machine.host_of) and not machine.systemd:     # whose udev and units do that
+        yield f"echo {machine.poll_msecs} >/sys/module/block/parameters/events_dfl_poll_msecs"
+        if machine.udcs:
             yield "$B mount -t configfs configfs /sys/kernel/config"
     yield "$B umount /root/proc /root/sys /root/dev"
 

@@ -37,9 +37,14 @@ class Machine:
             raise RuntimeError(f"{self.name} is running already")
         ports = {segment: self._chassis.network.cable(segment, self.name)
                  for segment in self.spec.addresses}
+        wire = None
+        if self.spec.wired:
+            wire = self._chassis.wires[self.name].blade_end()
+        elif self.spec.host_of:
+            wire = self._chassis.wires[self.spec.host_of].host_end()
         self.booted_in, self._started = None, time.monotonic()
         self.processes = []
-        self.qemu = Qemu(self.spec, self.index, self.folder, self._chassis.kernel, ports)
+        self.qemu = Qemu(self.spec, self.index, self.folder, self._chassis.kernel, ports, wire)
         self.channel = Channel(self.name, self.qemu.agent)
 
     @property

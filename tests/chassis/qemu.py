@@ -1,7 +1,6 @@
 """One QEMU process: its command line, its QMP channel, its end with the driver's."""
 import ctypes
 import functools
-import json
 import os
 import signal
 import socket
@@ -9,6 +8,8 @@ import subprocess
 
 import guest_setup
 import tsc
+import usb_wire
+from qmp import monitor, monitor_options
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
@@ -38,16 +39,17 @@ class Qemu:
     """A running machine. `agent` is the driver's end of its agent's port.
 
     `folder` is the machine's shared folder, `kernel` the folder that kernel.sh made,
-    `ports` {segment: socket}: the machine's end of each cable.
+    `ports` {segment: socket}: the machine's end of each cable; `wire`: of its USB wire, or None.
     """
 
-    def __init__(self, machine, index, folder, kernel, ports):
+    def __init__(self, machine, index, folder, kernel, ports, wire=None):
         self.agent, agent_end = socket.socketpair()
-        self._qmp, qmp_end = socket.socketpair()
-        self._reply = self._qmp.makefile("rb")
-        given = [agent_end, qmp_end, *ports.values()]
+        self._monitor, qmp_end = monitor()
+        given = [agent_end, qmp_end, *ports.values()] + ([wire] if wire else [])
         command = self._command(machine, index, folder, kernel, ports,
                                 agent_end.fileno(), qmp_end.fileno())
+        if wire:
+            command += (usb_wire.host_options(wire, machine.controller) if machine.host_of else usb_wire.blade_options(wire))
         with open(os.path.join(folder, "qemu.log"), "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -56,7 +58,6 @@ class Qemu:
                 process_group=0)
         for end in given:
             end.close()
-        self._greeted = False
 
     @staticmethod
     def _command(machine, index, folder, kernel, ports, agent_fd, qmp_fd):
@@ -81,8 +82,7 @@ class Qemu:
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,fd={agent_fd}",
             "-device", "virtserialport,chardev=agent,name=chassis.agent",
-            "-chardev", f"socket,id=qmp,fd={qmp_fd}",
-            "-mon", "chardev=qmp,mode=control",
+            *monitor_options(qmp_fd),
         ]
         for segment, mac in guest_setup.macs(index, machine).items():
             command += [
@@ -98,22 +98,8 @@ class Qemu:
         return command
 
     def qmp(self, command, timeout=10, **arguments):
-        """Executes a QMP command and returns its value; RuntimeError with QEMU's sentence."""
-        self._qmp.settimeout(timeout)
-        if not self._greeted:
-            self._reply.readline()
-            self._greeted = True
-            self.qmp("qmp_capabilities")
-        self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-        while True:
-            line = self._reply.readline()
-            if not line:
-                raise RuntimeError("QEMU has ended")
-            answer = json.loads(line)
-            if "error" in answer:
-                raise RuntimeError(f"{command}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
+        """See Monitor.execute."""
+        return self._monitor.execute(command, timeout, **arguments)
 
     def running(self):
         return self.process.poll() is None
@@ -123,5 +109,5 @@ class Qemu:
         if self.running():
             self.process.kill()
         self.process.wait()
-        for end in (self.agent, self._qmp):
+        for end in (self.agent, self._monitor):
             end.close()

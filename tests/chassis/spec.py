@@ -17,6 +17,7 @@ ADDRESSES = {
 MODULES = {
     "common": ["virtio_net", "fuse"],
     "disk": ["virtio_blk"],
+    "host": ["xhci_pci", "ehci_pci", "usb-storage", "sd_mod", "sr_mod"],
     "usb": ["libcomposite", "usb_f_mass_storage", "usb-storage", "sd_mod", "sr_mod"],
 }
 
@@ -42,6 +43,9 @@ class Spec:
 
     `systemd`: boots a Debian of its own with systemd (debian.sh) instead of the agent alone. What it writes goes to its first
     disk, so that it outlives a reboot; packages are installed in it as on any machine.
+    `wired`: its USB wire can be plugged into another machine's controller (usb_wire.py); that is then its host, and its own kernel
+    lets go of the device. `host_of`: such a machine, always plugged into that blade's wire, by `controller`
+    ('qemu-xhci', 'usb-ehci'). `usb_speed`: 'super', or 'high' for a controller that knows no more.
     `poll_msecs`: how often this host looks for a changed medium; udev sets 2000, without
     udev the kernel never looks. `cpus`: emulated processors.
     """
@@ -55,6 +59,10 @@ class Spec:
     poll_msecs: int = 500
     mtu: int = 16000
     systemd: bool = False
+    wired: bool = False
+    host_of: str = ""
+    controller: str = "qemu-xhci"
+    usb_speed: str = "super"
 
     def __post_init__(self):
         if self.systemd:
@@ -62,7 +70,7 @@ class Spec:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
             raise ValueError(f"'{self.name}' is no name for a machine")
         if self.addresses is None:
-            self.addresses = address_of(self.name)
+            self.addresses = {} if self.host_of else address_of(self.name)
 
     def all_modules(self):
         wanted = list(MODULES["common"])
@@ -73,6 +81,8 @@ class Spec:
         if self.udcs:
             # What a gadget needs is loaded by who needs it, where there is a systemd.
             wanted += [one for one in MODULES["usb"] if not self.systemd or "-storage" in one or "_mod" in one]
+        if self.host_of:
+            wanted += MODULES["host"]
         return list(dict.fromkeys(wanted + self.modules))
 
 

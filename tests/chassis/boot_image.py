@@ -1,0 +1,68 @@
+"""An ISO image that boots on BIOS and UEFI, from a CD-ROM and from a disk, and says on the serial line how far it came."""
+import hashlib
+import os
+import random
+import shutil
+import struct
+import subprocess
+import uuid
+
+LOADED = "drivebay test: the loader runs"
+WHOLE = "drivebay test: every byte is right"
+DAMAGED = "drivebay test: a byte is wrong"
+SAVED = "drivebay test: the loader wrote"
+
+# GRUB reads the payload by the firmware's own driver.
+CONFIGURATION = f"""
+serial --unit=0 --speed=115200
+terminal_output serial
+echo "{LOADED}"
+if hashsum --hash sha256 --check /sums --prefix /; then
+    echo "{WHOLE}"
+else
+    echo "{DAMAGED}"
+fi
+if search --file /drivebay.env --set where; then
+    set booted=$grub_platform
+    save_env --file ($where)/drivebay.env booted && echo "{SAVED}"
+fi
+"""
+
+EFI_SYSTEM = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
+
+
+def make(path, megabytes=4):
+    """Needs grub-mkrescue, its modules for both platforms, mtools and xorriso."""
+    tree = path + ".tree"
+    os.makedirs(os.path.join(tree, "boot/grub"))
+    payload = random.Random(megabytes).randbytes(megabytes << 20)
+    for name, data in (("payload", payload), ("boot/grub/grub.cfg", CONFIGURATION.encode()),
+                       ("sums", f"{hashlib.sha256(payload).hexdigest()}  payload\n".encode())):
+        with open(os.path.join(tree, name), "wb") as target:
+            target.write(data)
+    made = subprocess.run(["grub-mkrescue", "--locales=", "--fonts=", "--themes=", "-o", path, tree], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert made.returncode == 0, made.stdout
+    shutil.rmtree(tree)
+
+
+def make_writable(path):
+    """Gives such an image, as a disk, a file that GRUB writes to: its environment then has booted=pc or booted=efi."""
+    block = b"# GRUB Environment Block\n".ljust(1024, b"#")
+    made = subprocess.run(["mcopy", "-i", f"{path}@@{_efi_partition(path)}", "-", "::/drivebay.env"], input=block,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert made.returncode == 0, made.stdout
+
+
+def _efi_partition(path):
+    """Where it begins, by the partition table (UEFI 2.10, 5.3.2 and 5.3.3)."""
+    with open(path, "rb") as image:
+        image.seek(512)
+        header = image.read(92)
+        table, count, size = struct.unpack_from("<QII", header, 72)
+        image.seek(table * 512)
+        for _ in range(count):
+            entry = image.read(size)
+            if entry[:16] == EFI_SYSTEM:
+                return struct.unpack_from("<Q", entry, 32)[0] * 512
+    raise ValueError(f"{path} has no EFI system partition")

@@ -24,7 +24,9 @@ else
 fi
 if search --file /drivebay.env --set where; then
     set booted=$grub_platform
-    save_env --file ($where)/drivebay.env booted && echo "{SAVED}"
+    if save_env --file "($where)/drivebay.env" booted; then
+        echo "{SAVED}"
+    fi
 fi
 """
 

@@ -22,12 +22,12 @@ class Deployment:
     """Nothing runs before start(). `blades` of the chassis are all that are named blade…. `enrolled`: as the README sets a chassis
     up, with certificates; else whoever reaches a port is believed. `slots`: {blade: kinds}, where they are not SLOTS."""
 
-    def __init__(self, chassis, enrolled=False, slots=None):
+    def __init__(self, chassis, enrolled=False, slots=None, management="mm"):
         self.enrolled = enrolled
         self.slots = slots or {}
         self.security = "" if enrolled else LABORATORY
         self.chassis = chassis
-        self.mm = chassis["mm"]
+        self.mm = chassis[management]
         self.blades = [machine for machine in chassis if machine.name.startswith("blade")]
         self.daemons = {}       # (machine name, program) -> Process, of those that start() keeps
 
@@ -134,10 +134,11 @@ class Deployment:
 
     # --- what a blade's host sees
 
-    def host_device(self, drive, blade, limit=15):
+    def host_device(self, drive, blade, limit=15, host=None):
         """The host's device (see usb_gadget.host_devices) that holds that drive: the interface
-        with the number of its slot, once the host has seen a medium in it."""
-        machine = self.chassis[blade]
+        with the number of its slot, once the host has seen a medium in it. `host`: the machine that
+        the blade's USB wire leads to, where that is not its own controller."""
+        machine = self.chassis[host or blade]
 
         def device():
             slot = self.slot(drive, blade)

@@ -80,9 +80,9 @@ class FirmwareHost:
             raise Failed(f"{self.name} did not say '{words}' in {limit} s, but: {self.text()[-400:]!r}") from None
 
 
-def boots(c, d, blade, drive, firmware, controller="qemu-xhci", limit=100):
+def boots(c, d, blade, drive, firmware, controller="qemu-xhci", last=boot_image.WHOLE, limit=100):
     """Boots what is presented in the blade's first slot until its loader (boot_image.py) has read everything, although both
-    drivebayfs are killed meanwhile. The seconds until the loader's first words, and until its last."""
+    drivebayfs are killed meanwhile, and has said `last`. The seconds until the loader's first words, and until its last."""
     begin = time.monotonic()
     assert d.slot(drive, blade)["slot"] == 0, "SeaBIOS knows of no interface but a device's first"
     with FirmwareHost(c, blade, firmware, controller) as host:
@@ -92,4 +92,5 @@ def boots(c, d, blade, drive, firmware, controller="qemu-xhci", limit=100):
         d.kill_server(c["mm"])
         assert boot_image.WHOLE not in host.text(), "it was too late for a kill in the middle"
         host.wait_for(boot_image.WHOLE, limit)
+        host.wait_for(last, 20)
     return f"{host.name}: the loader's words after {loaded:.0f} s, all read after {time.monotonic() - begin:.0f} s"

@@ -106,7 +106,7 @@ def from_plan(one):
     if one in ("mm", "store"):
         return Spec(one, disks=[Disk(mount="/data")])
     if one == "wide":
-        return Spec(one, memory=768, cpus=2, udcs=14, disks=[Disk(mount="/data")])
+        return Spec(one, memory=2048, cpus=2, udcs=14, poll_msecs=2000, disks=[Disk(mount="/data")])
     return Spec(one)
 
 

@@ -6,7 +6,7 @@ import shlex
 def host_devices(machine):
     """The drives that a machine has as a USB host, sorted by UDC, interface and LUN. Each:
 
-    name (sda, sr0), path (/dev/sda), udc (N of dummy_udc.N), interface (bInterfaceNumber),
+    name (sda, sr0), path (/dev/sda), udc (N of dummy_udc.N; -1 where its controller is not the one of its own gadgets), interface (bInterfaceNumber),
     interfaces (bNumInterfaces of its device), lun, serial, vendor, model, removable, ro,
     size (bytes; 0 without a medium), usb (the device's folder in sysfs).
     """
@@ -27,13 +27,13 @@ def _host_devices():
     found = []
     for name in os.listdir("/sys/block"):
         block = os.path.realpath(f"/sys/block/{name}")
-        wire = re.match(r"(.*/dummy_hcd\.(\d+)/usb\d+/[\d.-]+)/[\d.-]+:\d+\.(\d+)/.*:(\d+)/block/",
+        wire = re.match(r"(.*?(?:/dummy_hcd\.(\d+))?/usb\d+/[\d.-]+)/[\d.-]+:\d+\.(\d+)/.*:(\d+)/block/",
                         block)
         if not wire:
             continue
         device, udc, interface, lun = wire.groups()
         found.append({
-            "name": name, "path": f"/dev/{name}", "usb": device, "udc": int(udc),
+            "name": name, "path": f"/dev/{name}", "usb": device, "udc": int(udc or -1),
             "interface": int(interface), "lun": int(lun),
             "interfaces": int(read(device, "bNumInterfaces") or 0),
             "serial": read(device, "serial"),

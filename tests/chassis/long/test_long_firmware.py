@@ -29,10 +29,10 @@ def setup(c):
         d.drivebay("drive", "add", name, "--source", f"/data/{file}", *how)
 
 
-def boots_with(c, drive, firmware, blade, access="read", controller="qemu-xhci"):
+def boots_with(c, drive, firmware, blade, access="read", **how):
     d.drivebay("present", drive, "--to", blade, "--access", access, "--wait=20")
     try:
-        return boots(c, d, blade, drive, firmware, controller)
+        return boots(c, d, blade, drive, firmware, **how)
     finally:
         d.drivebay("withdraw", drive, "--from", blade, "--force")
         wait_until(lambda: d.lease(drive, blade) is None, 20, "it is withdrawn")
@@ -65,7 +65,7 @@ def test_d8_ovmf_does_not_boot_the_image_presented_as_a_read_only_disk(c):
 
 def writes(c, firmware, platform):
     """The loader's own write is on the drive after its boot."""
-    said = boots_with(c, "hybrid", firmware, "blade02", access="write")
+    said = boots_with(c, "hybrid", firmware, "blade02", access="write", last=boot_image.SAVED)
     assert c["mm"].run(f"grep -a -c '^booted={platform}$' /data/hybrid.img", check=False).rc == 0, "the loader's write is lost"
     return said
 

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=$(sed -n '/^Build-Depends:/,/^$/p' debian/control |
     sed -e '/^#/d' -e 's/^Build-Depends://' -e 's/debhelper-compat *([^)]*)/debhelper/' -e 's/([^)]*)//g' -e 's/<[^>]*>//g' |
+    if [ "$(dpkg --print-architecture)" = amd64 ]; then sed 's/\[amd64\]//'; else sed '/\[amd64\]/d'; fi |
     tr ',\n' '  ')
 packages="$packages $*"
 

@@ -32,13 +32,14 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 	@tests/kill/partitions.py --build $(BUILD)
 
 .PHONY: check-long
-check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills), upgrades and removal of the packages, reproducible builds
-	@$(MAKE) --no-print-directory all $(BUILD)/random-operations
+check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills), upgrades and removal of the packages, reproducible builds, hosts that boot and run on machines of their own
+	@$(MAKE) --no-print-directory all $(BUILD)/random-operations chassis-kernel
 	@$(MAKE) --no-print-directory sim SEED= SEEDS=10000
 	@$(MAKE) --no-print-directory sim-mutants
 	@LIMIT=3600 OPERATIONS=1000000 tests/mount/run.sh $(BUILD) a_byte_read_is_not_the_byte_written
 	@nice tests/kill/kill_loops.py --build $(BUILD) --work $(BUILD)/kill/long --arbiter-kills 2000 --datapath-kills 1000 \
 		--seconds 3600 $(if $(SEED),--seed $(SEED))
+	@tests/chassis/run.py --build $(BUILD) --tests tests/chassis/long
 	@tests/packages/run.sh $(BUILD) test_debs
 	@tests/chassis/run.py --build $(BUILD) --tests tests/packages/long
 	@tests/packages/reproducible.sh

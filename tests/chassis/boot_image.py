@@ -7,6 +7,8 @@ import struct
 import subprocess
 import uuid
 
+from testing import Skip
+
 LOADED = "drivebay test: the loader runs"
 WHOLE = "drivebay test: every byte is right"
 DAMAGED = "drivebay test: a byte is wrong"
@@ -34,7 +36,10 @@ EFI_SYSTEM = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
 
 
 def make(path, megabytes=4):
-    """Needs grub-mkrescue, its modules for both platforms, mtools and xorriso."""
+    """Skips where grub-mkrescue, its modules for both platforms or mtools are missing."""
+    for needed in ("/usr/bin/grub-mkrescue", "/usr/bin/mcopy", "/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi"):
+        if not os.path.exists(needed):
+            raise Skip(f"there is no {needed}; 'make deps' installs it")
     tree = path + ".tree"
     os.makedirs(os.path.join(tree, "boot/grub"))
     payload = random.Random(megabytes).randbytes(megabytes << 20)

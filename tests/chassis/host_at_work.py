@@ -47,7 +47,7 @@ print(f"closed {time.monotonic() - begin:.1f}", flush=True)
 
 
 class ClosedBurst:
-    """A host that writes `blocks` of 16 KiB and closes the drive; `seed` tells its content from another's."""
+    """A host that writes `blocks` of 16 KiB and closes the drive; `seed`, of 6 characters at most, tells its content from another's."""
 
     def __init__(self, machine, device, seed, blocks=64):
         self.machine, self.seed, self.blocks = machine, seed, blocks

@@ -82,6 +82,29 @@ def test_d1_a_host_that_writes_and_verifies_notices_no_kill_of_any_daemon(c):
     return f"seed {seed}; killed: {killed}; {verified_kib} KiB verified"
 
 
+def on_the_drive(c, burst):
+    return c["mm"].run(f"head -c {len(burst.content())} /data/scratch.img").raw_out == burst.content()
+
+
+@limit(120)
+def test_d1_answered_writes_that_no_flush_covers_yet_are_lost_by_a_kill(c):
+    blade, mm, device = c["blade01"], c["mm"], presented(c)
+    blade.run("dmesg -C")
+    for number, killed in enumerate(([blade], [mm], [blade, mm])):
+        burst = ClosedBurst(blade, device["path"], f"kill{number}")
+        # While the link is cut nothing leaves the blade, so all that is answered now lies in its drivebayfs' memory.
+        c.cut("blade01")
+        burst.go_on()
+        assert not on_the_drive(c, burst)
+        for machine in killed:
+            d.kill_server(machine)
+        c.restore("blade01")
+        burst.closed()
+        assert on_the_drive(c, burst), f"closed, and not all there after a kill on {[machine.name for machine in killed]}"
+    assert "error" not in never_reset(blade)
+    assert d.host_device("scratch", "blade01") == device
+
+
 @limit(90)
 def test_drivebayfs_of_the_blade_killed_comes_back_as_a_new_medium_on_the_same_drive(c):
     blade, device = c["blade01"], presented(c)
@@ -128,10 +151,6 @@ def test_d2_a_link_cut_for_15_s_is_a_medium_error_and_the_slot_recovers_by_itsel
     assert (again["path"], again["usb"]) == (device["path"], device["usb"]), (device, again)
     blade.run(f"printf recovered | dd of={again['path']} oflag=sync conv=notrunc status=none")
     wait_until(lambda: c["mm"].run("head -c 9 /data/scratch.img").out == "recovered", 10, "it is written to again")
-
-
-def on_the_drive(c, burst):
-    return c["mm"].run(f"head -c {len(burst.content())} /data/scratch.img").raw_out == burst.content()
 
 
 def told_since(event):

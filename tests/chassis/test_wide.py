@@ -1,6 +1,7 @@
 """D6: 14 blades at once."""
 import time
 
+from machine import wait_until
 from testing import limit
 from usb_gadget import host_devices
 from wide import WideDeployment
@@ -15,13 +16,15 @@ def test_d6_a_host_of_14_blades_lacks_a_drive_or_reads_wrong_bytes_from_its_own_
     d.start()
     online = time.monotonic() - begin
     wide.run("xorriso -as mkisofs -quiet -o /data/install.iso -V INSTALL -r -J /usr/share/common-licenses 2>/dev/null", timeout=60)
-    d.drivebay("drive", "add", "install", "--source", "/data/install.iso")
+    drives, presentations = ['{ name = "install"; source = "/data/install.iso"; }'], []
     for blade in d.blades:
         wide.run(f"head -c 1M /dev/urandom >/data/{blade.name}.img")
-        d.drivebay("drive", "add", f"own-{blade.name}", "--source", f"/data/{blade.name}.img")
-    d.drivebay("present", "install", "--to", "all", "--wait=60", timeout=80)
-    for blade in d.blades:
-        d.drivebay("present", f"own-{blade.name}", "--to", blade.name, "--access", "write", "--wait=30")
+        drives.append(f'{{ name = "own-{blade.name}"; source = "/data/{blade.name}.img"; }}')
+        presentations += [f'{{ drive = "install"; blade = "{blade.name}"; access = "read"; }}',
+                          f'{{ drive = "own-{blade.name}"; blade = "{blade.name}"; access = "write"; }}']
+    d.enter(drives=drives, presentations=presentations)
+    wait_until(lambda: [slot["state"] for one in d.status()["blades"] for slot in one["slots"] if slot["drive"]] == ["loaded"] * 28,
+               60, "28 slots are loaded")
     found = host_devices(wide)
     wanted = [(blade.udc, interface) for blade in d.blades for interface in range(4)]
     assert [(one["udc"], one["interface"]) for one in found] == wanted, found

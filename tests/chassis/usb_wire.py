@@ -4,7 +4,10 @@ virtio-serial port to the emulated USB controller of that machine (QEMU's usb-re
 Hosts come and go, one at a time, while the blade runs on. The blade's QEMU listens under a name that the kernel chose and that
 no file system shows.
 """
+import shutil
 import socket
+
+from testing import Skip
 
 PORT = "chassis.usb"
 
@@ -100,4 +103,6 @@ def plugged_in(monitor):
 
 def hand_over(blade, device="1d6b:0104"):
     """Starts in the blade what hands its gadget to the next host that is plugged in."""
+    if not shutil.which("usbredirect"):
+        raise Skip("usbredirect is not installed")
     return blade.start("usb-wire", ["python3", "-c", CARRIER, PORT, device])

@@ -10,17 +10,23 @@ import uuid
 from testing import Skip
 
 LOADED = "drivebay test: the loader runs"
+FIRST = "drivebay test: the first part is read"
 WHOLE = "drivebay test: every byte is right"
 DAMAGED = "drivebay test: a byte is wrong"
 SAVED = "drivebay test: the loader wrote"
 
-# GRUB reads the payload by the firmware's own driver.
+# GRUB reads the payloads by the firmware's own driver.
 CONFIGURATION = f"""
 serial --unit=0 --speed=115200
 terminal_output serial
 echo "{LOADED}"
-if hashsum --hash sha256 --check /sums --prefix /; then
-    echo "{WHOLE}"
+if hashsum --hash sha256 --check /first.sum --prefix /; then
+    echo "{FIRST}"
+    if hashsum --hash sha256 --check /second.sum --prefix /; then
+        echo "{WHOLE}"
+    else
+        echo "{DAMAGED}"
+    fi
 else
     echo "{DAMAGED}"
 fi
@@ -42,9 +48,11 @@ def make(path, megabytes=4):
             raise Skip(f"there is no {needed}; 'make deps' installs it")
     tree = path + ".tree"
     os.makedirs(os.path.join(tree, "boot/grub"))
-    payload = random.Random(megabytes).randbytes(megabytes << 20)
-    for name, data in (("payload", payload), ("boot/grub/grub.cfg", CONFIGURATION.encode()),
-                       ("sums", f"{hashlib.sha256(payload).hexdigest()}  payload\n".encode())):
+    files = {"boot/grub/grub.cfg": CONFIGURATION.encode()}
+    for name, quarters in (("first", 1), ("second", 3)):
+        files[name] = random.Random(name).randbytes(megabytes * quarters << 18)
+        files[f"{name}.sum"] = f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode()
+    for name, data in files.items():
         with open(os.path.join(tree, name), "wb") as target:
             target.write(data)
     made = subprocess.run(["grub-mkrescue", "--locales=", "--fonts=", "--themes=", "-o", path, tree], stdin=subprocess.DEVNULL,

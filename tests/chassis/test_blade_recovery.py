@@ -90,6 +90,7 @@ def on_the_drive(c, burst):
 def test_d1_answered_writes_that_no_flush_covers_yet_are_lost_by_a_kill(c):
     blade, mm, device = c["blade01"], c["mm"], presented(c)
     blade.run("dmesg -C")
+    waited = []
     for number, killed in enumerate(([blade], [mm], [blade, mm])):
         burst = ClosedBurst(blade, device["path"], f"kill{number}")
         # While the link is cut nothing leaves the blade, so all that is answered now lies in its drivebayfs' memory.
@@ -99,10 +100,11 @@ def test_d1_answered_writes_that_no_flush_covers_yet_are_lost_by_a_kill(c):
         for machine in killed:
             d.kill_server(machine)
         c.restore("blade01")
-        burst.closed()
+        waited.append(f"{burst.closed():.1f} s")
         assert on_the_drive(c, burst), f"closed, and not all there after a kill on {[machine.name for machine in killed]}"
     assert "error" not in never_reset(blade)
     assert d.host_device("scratch", "blade01") == device
+    return f"closing took {', '.join(waited)}"
 
 
 @limit(90)

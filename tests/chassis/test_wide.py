@@ -9,7 +9,7 @@ from wide import WideDeployment
 MACHINES = ["wide"]
 
 
-@limit(240)
+@limit(300)
 def test_d6_a_host_of_14_blades_lacks_a_drive_or_reads_wrong_bytes_from_its_own_or_the_shared_one(c):
     begin = time.monotonic()
     wide, d = c["wide"], WideDeployment(c)

@@ -11,6 +11,7 @@ lib_SOURCES := \
 	lib/base/strangers.cc \
 	lib/config/dump.cc \
 	lib/config/load.cc \
+	lib/config/presentation_rule.cc \
 	lib/config/reload.cc \
 	lib/config/schema.cc \
 	lib/program/daemon.cc \

@@ -7,33 +7,22 @@
 #include <utility>
 
 #include "lib/base/log.h"
-#include "lib/base/names.h"
 
 namespace drivebay::arbiter {
-namespace {
-
-bool names(const std::string& pattern, const std::string& name) { return pattern == "*" || pattern == name; }
-
-}  // namespace
 
 Result<Allowances::Allowance> Allowances::parse(const std::string& text) {
-    const auto slash = text.find('/');
-    const auto space = text.find(' ');
-    const auto access = space == std::string::npos ? std::nullopt : parse_mode(text.substr(space + 1));
-    if (slash == std::string::npos || slash > space || !access) {
-        return Error{EINVAL, fmt::format("{} allows nothing: write \"BLADE/DRIVE read\" or \"BLADE/DRIVE write\", for example "
-                                         "\"blade07/scratch write\" or \"*/install read\"",
-                                         log::quoted(text))};
+    const Error otherwise{EINVAL, fmt::format("{} allows nothing: write \"BLADE/DRIVE read\" or \"BLADE/DRIVE write\", for example "
+                                              "\"blade07/scratch write\" or \"*/install read\"",
+                                              log::quoted(text))};
+    auto rule = config::parse_presentation_rule(text, otherwise);
+    if (!rule) {
+        return rule.error();
     }
-    Allowance allowance{text.substr(0, slash), text.substr(slash + 1, space - slash - 1), *access};
-    for (const auto& [what, name] : {std::pair("blade", &allowance.blade), std::pair("drive", &allowance.drive)}) {
-        if (*name != "*") {
-            if (Status known = check_name(what, *name); !known) {
-                return known.error();
-            }
-        }
+    const auto access = parse_mode(rule->word);
+    if (!access) {
+        return otherwise;
     }
-    return allowance;
+    return Allowance{std::move(*rule), *access};
 }
 
 Status Allowances::check(const std::string& text) {
@@ -49,7 +38,7 @@ Allowances::Allowances(const std::vector<std::string>& texts) {
 
 bool Allowances::allow(const std::string& blade, const std::string& drive, Mode access) const {
     return allowed_.empty() || std::any_of(allowed_.begin(), allowed_.end(), [&](const Allowance& one) {
-               return names(one.blade, blade) && names(one.drive, drive) && (one.access == Mode::write || access == Mode::read);
+               return one.rule.fits(blade, drive) && (one.access == Mode::write || access == Mode::read);
            });
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/config/presentation_rule.h"
 #include "lib/protocol/types.h"
 
 namespace drivebay::arbiter {
@@ -21,8 +22,7 @@ public:
 
 private:
     struct Allowance {
-        std::string blade;
-        std::string drive;
+        config::PresentationRule rule;
         Mode access = Mode::read;
     };
     static Result<Allowance> parse(const std::string& text);

@@ -69,6 +69,9 @@ private:
             if (const Status good = check_name("blade", name); !good) {
                 findings_.push_back(good.error().message);
             }
+            if (!blade.slots.empty() && blade.slots.begin()->first < 0) {
+                find("blade {} has slot {}", log::quoted(name), blade.slots.begin()->first);
+            }
         }
     }
 

@@ -4,9 +4,9 @@
 
 #include <cerrno>
 #include <charconv>
+#include <utility>
 
 #include "lib/base/log.h"
-#include "lib/base/names.h"
 
 namespace drivebay {
 
@@ -22,28 +22,20 @@ std::uint64_t parse_bytes(std::string_view text) {
     return fits ? number << shift : 0;
 }
 
-bool names(const std::string& pattern, const std::string& name) { return pattern == "*" || pattern == name; }
-
 }  // namespace
 
 Result<RateLimit> parse_rate_limit(const std::string& text) {
-    const auto slash = text.find('/');
-    const auto space = text.find(' ');
-    if (slash == std::string::npos || space == std::string::npos || space < slash) {
-        return Error{EINVAL, fmt::format("{} is no limit: write \"BLADE/DRIVE NUMBER\", bytes a second with K, M or G, for "
-                                         "example \"blade07/scratch 20M\" or \"*/install 100M\"",
-                                         log::quoted(text))};
+    auto rule = config::parse_presentation_rule(
+        text, Error{EINVAL, fmt::format("{} is no limit: write \"BLADE/DRIVE NUMBER\", bytes a second with K, M or G, for "
+                                        "example \"blade07/scratch 20M\" or \"*/install 100M\"",
+                                        log::quoted(text))});
+    if (!rule) {
+        return rule.error();
     }
-    RateLimit limit{text.substr(0, slash), text.substr(slash + 1, space - slash - 1), parse_bytes(text.substr(space + 1))};
+    RateLimit limit{std::move(*rule), 0};
+    limit.bytes_per_second = parse_bytes(limit.rule.word);
     if (limit.bytes_per_second < 4096) {
-        return Error{EINVAL, fmt::format("{} is no rate between 4K and 1024G bytes a second", log::quoted(text.substr(space + 1)))};
-    }
-    for (const auto& [what, name] : {std::pair("blade", &limit.blade), std::pair("drive", &limit.drive)}) {
-        if (*name != "*") {
-            if (Status known = check_name(what, *name); !known) {
-                return known.error();
-            }
-        }
+        return Error{EINVAL, fmt::format("{} is no rate between 4K and 1024G bytes a second", log::quoted(limit.rule.word))};
     }
     return limit;
 }
@@ -55,7 +47,7 @@ CachePolicy DrivePolicies::cache_of(const std::string& drive) const {
 
 std::uint64_t DrivePolicies::rate_of(const std::string& blade, const std::string& drive) const {
     for (const RateLimit& limit : limits) {
-        if (names(limit.blade, blade) && names(limit.drive, drive)) {
+        if (limit.rule.fits(blade, drive)) {
             return limit.bytes_per_second;
         }
     }

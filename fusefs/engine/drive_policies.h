@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/config/presentation_rule.h"
 
 namespace drivebay {
 
@@ -16,8 +17,7 @@ namespace drivebay {
 enum class CachePolicy { automatic, direct, page_cache };
 
 struct RateLimit {
-    std::string blade;  // "*": each of them
-    std::string drive;  // "*": each of them
+    config::PresentationRule rule;
     std::uint64_t bytes_per_second = 0;
 };
 

@@ -160,6 +160,10 @@ def test_a_certificate_ends_before_the_next_one_is_there(c):
     mm.run(f"kill -9 {server_pid(mm)}")
     awake.run("dd if=/srv/drivebay/install of=/dev/null bs=1M count=1 iflag=direct")
     token = json.loads(mm.run("drivebay enroll blade02 --json").out)["token"]
+    mm.run("date -s '+16 minutes'")
+    late = asleep.run(f"drivebay-gadgetd enroll --arbiter mm --token {token}", check=False)
+    assert late.rc == 1 and "too late" in late.err, late
+    token = json.loads(mm.run("drivebay enroll blade02 --json").out)["token"]
     asleep.run(f"drivebay-gadgetd enroll --arbiter mm --token {token} && systemctl restart drivebay-gadgetd")
     d.host_device("install", "blade02", 60)
 

@@ -33,7 +33,8 @@ std::map<std::string, std::string> taken_controllers(const std::string& gadget_r
 }  // namespace
 
 Result<std::string> bind_controller(const std::string& gadget_root, const std::string& udc_class,
-                                    const std::string& gadget_folder, const std::string& wanted) {
+                                    const std::string& gadget_folder, const std::string& wanted,
+                                    const GadgetHands& hands) {
     std::vector<std::string> candidates;
     std::error_code ignored;
     for (const auto& udc : fs::directory_iterator(udc_class, ignored)) {
@@ -59,7 +60,7 @@ Result<std::string> bind_controller(const std::string& gadget_root, const std::s
             reasons.push_back(fmt::format("{} belongs to the gadget {}", udc, owner->second));
             continue;
         }
-        Status bound = write_attribute(gadget_folder + "/UDC", udc);
+        Status bound = hands({GadgetStep::Kind::bind, gadget_folder + "/UDC", udc});
         if (bound) {
             return udc;
         }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "gadgetd/gadget_hands.h"
 #include "lib/base/result.h"
 
 namespace drivebay::gadgetd {
@@ -10,8 +11,10 @@ namespace drivebay::gadgetd {
 // Binds the gadget in `gadget_folder` to `wanted`, or to the first free UDC of `udc_class` where `wanted` is empty, and
 // returns its name. `gadget_root` holds all gadgets: theirs are taken. A UDC may also be taken by a driver that is no
 // configfs gadget; then the kernel says so and the next one is tried.
+// The binding itself is asked of `hands`.
 Result<std::string> bind_controller(const std::string& gadget_root, const std::string& udc_class,
-                                    const std::string& gadget_folder, const std::string& wanted);
+                                    const std::string& gadget_folder, const std::string& wanted,
+                                    const GadgetHands& hands);
 
 struct ControllerState {
     std::string state;  // "configured", "not attached", …; "not bound" where the gadget has no UDC any more

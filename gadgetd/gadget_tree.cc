@@ -1,8 +1,6 @@
 #include "gadgetd/gadget_tree.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +14,7 @@ namespace drivebay::gadgetd {
 namespace {
 
 namespace fs = std::filesystem;
+using Step = GadgetStep;
 
 constexpr std::string_view function_prefix = "mass_storage.slot";
 constexpr const char* config_folder = "configs/c.1";
@@ -25,12 +24,33 @@ std::string function_name(int slot) {
     return fmt::format("{}{}", function_prefix, slot);
 }
 
-Status make_folder(const std::string& path) {
-    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-        return system_error(errno, "cannot make " + path);
+// Asks for steps one after the other, until one fails.
+class Work {
+public:
+    explicit Work(const GadgetHands& hands) : hands_(hands) {}
+
+    void folder(const std::string& path) {
+        if (!fs::is_directory(path)) {
+            ask({Step::Kind::make_folder, path, ""});
+        }
     }
-    return success();
-}
+    void expect_folder(const std::string& path) { ask({Step::Kind::expect_folder, path, ""}); }
+    void no_folder(const std::string& path) {
+        if (fs::is_directory(path)) {
+            ask({Step::Kind::remove_folder, path, ""});
+        }
+    }
+    void ask(const Step& step) {
+        if (outcome_) {
+            outcome_ = hands_(step);
+        }
+    }
+    const Status& outcome() const { return outcome_; }
+
+private:
+    const GadgetHands& hands_;
+    Status outcome_ = success();
+};
 
 std::vector<std::string> names_in(const std::string& folder) {
     std::vector<std::string> names;
@@ -77,65 +97,53 @@ Status check_ours(const std::string& folder) {
     return success();
 }
 
-// Links of the configuration in the order of `names`: it is the order of the interfaces that the host sees.
-Status unlink_functions(const std::string& folder) {
+void unlink_functions(const std::string& folder, Work& work) {
     std::string config = folder + "/" + config_folder;
     for (const std::string& name : names_in(config)) {
-        std::string link = config + "/" + name;
-        if (fs::is_symlink(link) && unlink(link.c_str()) != 0) {
-            return system_error(errno, "cannot remove the link " + link);
+        if (fs::is_symlink(config + "/" + name)) {
+            work.ask({Step::Kind::unlink, config + "/" + name, ""});
         }
     }
-    return success();
 }
 
-Status remove_function(const std::string& folder) {
-    std::error_code ignored;
+// lun.0 goes with its function.
+void remove_function(const std::string& folder, Work& work) {
     for (const std::string& name : names_in(folder)) {
-        if (name.starts_with("lun.") && name != "lun.0" && rmdir((folder + "/" + name).c_str()) != 0) {
-            return system_error(errno, "cannot remove " + folder + "/" + name);
+        if (name.starts_with("lun.") && name != "lun.0") {
+            work.no_folder(folder + "/" + name);
         }
     }
-    if (rmdir(folder.c_str()) != 0) {
-        return system_error(errno, "cannot remove " + folder);
-    }
-    return success();
+    work.no_folder(folder);
 }
 
-Status make_slot(const std::string& folder, int slot, DriveKind kind) {
+void make_slot(const std::string& folder, int slot, DriveKind kind, Work& work) {
     std::string function = folder + "/functions/" + function_name(slot);
     std::string lun = function + "/lun.0";
-    for (const std::string& path : {function, lun}) {
-        if (Status made = make_folder(path); !made) {
-            return made;
-        }
-    }
+    work.folder(function);
+    work.expect_folder(lun);
     const std::string flag = kind == DriveKind::cdrom ? "1" : "0";
     if (!value_of(lun + "/file").empty()) {
         if (value_of(lun + "/cdrom") == flag) {
-            return success();  // a medium of an earlier run: the planner decides about it
+            return;  // a medium of an earlier run: the planner decides about it
         }
-        if (Status emptied = write_attribute(lun + "/forced_eject", "1"); !emptied) {
-            return emptied;
-        }
+        work.ask({Step::Kind::write, lun + "/forced_eject", "1"});
     }
+    // ro after cdrom: setting cdrom sets ro too, and clearing it leaves ro as it is.
     for (auto [name, value] : {std::pair<const char*, std::string>{"removable", "1"}, {"cdrom", flag}, {"ro", flag}}) {
-        if (Status written = write_attribute(lun + "/" + name, value); !written) {
-            return written;
-        }
+        work.ask({Step::Kind::write, lun + "/" + name, value});
     }
-    return success();
 }
 
-Status make_tree(const GadgetShape& shape, const std::string& folder) {
+void make_tree(const GadgetShape& shape, const std::string& folder, Work& work) {
     const std::string config = folder + "/" + config_folder;
-    // The parents are there by themselves in configfs.
-    for (const std::string& path : {folder, folder + "/strings", folder + "/" + english, folder + "/functions",
-                                    folder + "/configs", config, config + "/strings", config + "/" + english}) {
-        if (Status made = make_folder(path); !made) {
-            return made;
-        }
-    }
+    work.folder(folder);
+    work.expect_folder(folder + "/strings");
+    work.folder(folder + "/" + english);
+    work.expect_folder(folder + "/functions");
+    work.expect_folder(folder + "/configs");
+    work.folder(config);
+    work.expect_folder(config + "/strings");
+    work.folder(config + "/" + english);
     for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
              {"idVendor", fmt::format("{:#06x}", shape.vendor_id)},
              {"idProduct", fmt::format("{:#06x}", shape.product_id)},
@@ -144,32 +152,20 @@ Status make_tree(const GadgetShape& shape, const std::string& folder) {
              {std::string(english) + "/product", shape.product},
              {std::string(english) + "/serialnumber", shape.serial},
              {std::string(config_folder) + "/" + english + "/configuration", "drives"}}) {
-        if (Status written = write_attribute(folder + "/" + name, value); !written) {
-            return written;
-        }
+        work.ask({Step::Kind::write, folder + "/" + name, value});
     }
-    if (Status unlinked = unlink_functions(folder); !unlinked) {
-        return unlinked;
-    }
+    unlink_functions(folder, work);
     int count = static_cast<int>(shape.slots.size());
     for (const std::string& function : names_in(folder + "/functions")) {
         if (slot_of(function) >= count) {
-            if (Status removed = remove_function(folder + "/functions/" + function); !removed) {
-                return removed;
-            }
+            remove_function(folder + "/functions/" + function, work);
         }
     }
+    // The order of the links is the order of the interfaces that the host sees.
     for (int slot = 0; slot < count; ++slot) {
-        if (Status made = make_slot(folder, slot, shape.slots[static_cast<std::size_t>(slot)]); !made) {
-            return made;
-        }
-        std::string function = folder + "/functions/" + function_name(slot);
-        std::string link = config + "/" + function_name(slot);
-        if (symlink(function.c_str(), link.c_str()) != 0) {
-            return system_error(errno, "cannot link " + function);
-        }
+        make_slot(folder, slot, shape.slots[static_cast<std::size_t>(slot)], work);
+        work.ask({Step::Kind::link, config + "/" + function_name(slot), folder + "/functions/" + function_name(slot)});
     }
-    return success();
 }
 
 // What a bound gadget is made of, read back.
@@ -209,7 +205,7 @@ std::string GadgetTree::lun_folder(int slot) const {
     return fmt::format("{}/functions/{}/lun.0", folder, function_name(slot));
 }
 
-Result<GadgetTree> raise_gadget(const GadgetShape& shape) {
+Result<GadgetTree> raise_gadget(const GadgetShape& shape, const GadgetHands& hands) {
     if (!fs::is_directory(shape.root)) {
         return Error{ENOENT,
                      fmt::format("{} is no folder: mount configfs and load libcomposite (try: modprobe libcomposite; "
@@ -223,17 +219,19 @@ Result<GadgetTree> raise_gadget(const GadgetShape& shape) {
     if (std::string udc = value_of(folder + "/UDC"); !udc.empty()) {
         return adopt(shape, folder, udc);
     }
-    if (Status made = make_tree(shape, folder); !made) {
-        return made.error();
+    Work work(hands);
+    make_tree(shape, folder, work);
+    if (!work.outcome()) {
+        return work.outcome().error();
     }
-    Result<std::string> udc = bind_controller(shape.root, shape.udc_class, folder, shape.udc);
+    Result<std::string> udc = bind_controller(shape.root, shape.udc_class, folder, shape.udc, hands);
     if (!udc) {
         return udc.error();
     }
     return GadgetTree{folder, *udc, shape.slots, {}, false};
 }
 
-Status remove_gadget(const GadgetShape& shape) {
+Status remove_gadget(const GadgetShape& shape, const GadgetHands& hands) {
     std::string folder = shape.root + "/" + shape.name;
     if (!fs::is_directory(folder)) {
         return success();
@@ -241,26 +239,19 @@ Status remove_gadget(const GadgetShape& shape) {
     if (Status ours = check_ours(folder); !ours) {
         return ours;
     }
+    Work work(hands);
     if (!value_of(folder + "/UDC").empty()) {
-        if (Status unbound = write_attribute(folder + "/UDC", ""); !unbound) {
-            return unbound;
-        }
+        work.ask({Step::Kind::unbind, folder + "/UDC", ""});
     }
-    if (Status unlinked = unlink_functions(folder); !unlinked) {
-        return unlinked;
-    }
+    unlink_functions(folder, work);
     for (const std::string& function : names_in(folder + "/functions")) {
-        if (Status removed = remove_function(folder + "/functions/" + function); !removed) {
-            return removed;
-        }
+        remove_function(folder + "/functions/" + function, work);
     }
     std::string config = folder + "/" + config_folder;
     for (const std::string& path : {config + "/" + english, config, folder + "/" + english, folder}) {
-        if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
-            return system_error(errno, "cannot remove " + path);
-        }
+        work.no_folder(path);
     }
-    return success();
+    return work.outcome();
 }
 
 }  // namespace drivebay::gadgetd

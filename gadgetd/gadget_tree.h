@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gadgetd/gadget_hands.h"
 #include "lib/base/result.h"
 #include "lib/protocol/types.h"
 
@@ -37,11 +38,12 @@ struct GadgetTree {
 
 // Adopts a bound gadget of that name whose functions are all ours, as it stands; completes an unbound one, makes a
 // missing one, and binds it. EEXIST: a gadget of that name has functions that are not ours; it was left alone. ENODEV:
-// there is no such UDC, or none at all. EBUSY: every UDC is another gadget's.
-Result<GadgetTree> raise_gadget(const GadgetShape& shape);
+// there is no such UDC, or none at all. EBUSY: every UDC is another gadget's. `hands` are asked for every change, in its
+// order; with hands that only note, nothing changes.
+Result<GadgetTree> raise_gadget(const GadgetShape& shape, const GadgetHands& hands = carry_out);
 
 // Unbinds and removes the gadget, media or not: the host loses the whole device. EEXIST as above. A gadget that is not
 // there is a success.
-Status remove_gadget(const GadgetShape& shape);
+Status remove_gadget(const GadgetShape& shape, const GadgetHands& hands = carry_out);
 
 }  // namespace drivebay::gadgetd

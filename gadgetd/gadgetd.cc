@@ -12,6 +12,7 @@
 
 #include "gadgetd/enrolment.h"
 #include "gadgetd/gadget_keeper.h"
+#include "gadgetd/gadget_preview.h"
 #include "gadgetd/gadget_tree.h"
 #include "gadgetd/settings.h"
 #include "gadgetd/slot_journal.h"
@@ -69,6 +70,12 @@ int remove(const Settings& settings, program::Readiness& readiness) {
     log::notice("the gadget is removed", {{"gadget", settings.shape().name}});
     readiness.ready("the gadget is removed");
     return 0;
+}
+
+int preview(const Settings& settings, bool removing, bool json) {
+    const GadgetPreview seen = preview_gadget(settings.shape(), removing);
+    fmt::print("{}", to_text(seen, json));
+    return seen.refusal ? 1 : 0;
 }
 
 // Whoever stops this program says beforehand (--leave), by this file, that the machine goes down. It is on a tmpfs, and told
@@ -171,6 +178,8 @@ int main(int argc, char** argv) {
     settings.describe(schema);
     bool removing = false;
     bool leaving = false;
+    bool planning = false;
+    bool json = false;
     bool blade_is_set = false;
     EnrolOptions enrolling;
 
@@ -180,9 +189,14 @@ int main(int argc, char** argv) {
     daemon.default_config = "/etc/drivebay/gadgetd.cfg";
     daemon.schema = &schema;
     daemon.add_options = [&](CLI::App& app) {
-        app.add_flag("--remove", removing, "take the gadget down for good and exit: the host loses its drives");
-        app.add_flag("--leave", leaving,
+        CLI::Option* const remove =
+            app.add_flag("--remove", removing, "take the gadget down for good and exit: the host loses its drives");
+        CLI::Option* const leave = app.add_flag("--leave", leaving,
                      "tell the one that runs that its end is the machine's: it then ejects, drains and releases first");
+        CLI::Option* const plan = app.add_flag(
+            "--plan", planning, "print what a start (with --remove: that) would do to configfs, change nothing, and exit");
+        app.add_flag("--json", json, "what --plan prints as JSON")->needs(plan);
+        leave->excludes(plan)->excludes(remove);
         add_enrol_commands(app, enrolling);
     };
     daemon.check = [&] {
@@ -190,6 +204,9 @@ int main(int argc, char** argv) {
         return settings.complete();
     };
     daemon.instead = [&] {
+        if (planning) {
+            return std::optional<int>(preview(settings, removing, json));
+        }
         return leaving ? std::optional<int>(say_leave(settings)) : enroll_instead(enrolling, settings, blade_is_set);
     };
     daemon.run = [&](program::Readiness& readiness) {

@@ -4,8 +4,10 @@ gadgetd_SOURCES := \
 	gadgetd/controllers.cc \
 	gadgetd/drain_client.cc \
 	gadgetd/enrolment.cc \
+	gadgetd/gadget_hands.cc \
 	gadgetd/gadget_keeper.cc \
 	gadgetd/gadget_planner.cc \
+	gadgetd/gadget_preview.cc \
 	gadgetd/gadget_report.cc \
 	gadgetd/gadget_tree.cc \
 	gadgetd/lun.cc \
@@ -19,6 +21,7 @@ gadgetd_TESTS := \
 	tests/unit/arbiter_session_test.cc \
 	tests/unit/drain_client_test.cc \
 	tests/unit/gadget_planner_test.cc \
+	tests/unit/gadget_preview_test.cc \
 	tests/unit/gadget_tree_test.cc \
 	tests/unit/gadgetd_settings_test.cc \
 	tests/unit/lun_test.cc \

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gadgetd/attribute.h"
+#include "gadgetd/gadget_layout.h"
 
 namespace drivebay::gadgetd {
 
@@ -32,9 +33,8 @@ std::map<std::string, std::string> taken_controllers(const std::string& gadget_r
 
 }  // namespace
 
-Result<std::string> bind_controller(const std::string& gadget_root, const std::string& udc_class,
-                                    const std::string& gadget_folder, const std::string& wanted,
-                                    const GadgetHands& hands) {
+Result<std::vector<std::string>> free_controllers(const std::string& gadget_root, const std::string& udc_class,
+                                                  const std::string& wanted) {
     std::vector<std::string> candidates;
     std::error_code ignored;
     for (const auto& udc : fs::directory_iterator(udc_class, ignored)) {
@@ -55,18 +55,27 @@ Result<std::string> bind_controller(const std::string& gadget_root, const std::s
     }
     std::map<std::string, std::string> taken = taken_controllers(gadget_root);
     std::vector<std::string> reasons;
-    for (const std::string& udc : candidates) {
+    std::erase_if(candidates, [&](const std::string& udc) {
         if (auto owner = taken.find(udc); owner != taken.end()) {
             reasons.push_back(fmt::format("{} belongs to the gadget {}", udc, owner->second));
-            continue;
+            return true;
         }
-        Status bound = hands({GadgetStep::Kind::bind, gadget_folder + "/UDC", udc});
-        if (bound) {
-            return udc;
+        // The driver that has it, where that is no configfs gadget (drivers/usb/gadget/udc/core.c, function_show()).
+        Result<std::string> driver = read_attribute(udc_class + "/" + udc + "/function");
+        if (driver && !driver->empty()) {
+            reasons.push_back(fmt::format("{} belongs to the driver {}", udc, *driver));
         }
-        reasons.push_back(fmt::format("{}: {}", udc, bound.error().message));
+        return driver && !driver->empty();
+    });
+    if (candidates.empty()) {
+        return Error{EBUSY, fmt::format("no USB device controller is free ({})", fmt::join(reasons, "; "))};
     }
-    return Error{EBUSY, fmt::format("no USB device controller could be taken ({})", fmt::join(reasons, "; "))};
+    return candidates;
+}
+
+int most_interfaces(const std::string& udc) {
+    constexpr int fixed_bulk_pairs = 4;
+    return udc.starts_with("dummy_udc.") ? fixed_bulk_pairs : most_slots;
 }
 
 ControllerState read_controller(const std::string& gadget_folder, const std::string& udc_class) {

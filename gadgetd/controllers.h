@@ -2,19 +2,23 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "gadgetd/gadget_hands.h"
 #include "lib/base/result.h"
 
 namespace drivebay::gadgetd {
 
-// Binds the gadget in `gadget_folder` to `wanted`, or to the first free UDC of `udc_class` where `wanted` is empty, and
-// returns its name. `gadget_root` holds all gadgets: theirs are taken. A UDC may also be taken by a driver that is no
-// configfs gadget; then the kernel says so and the next one is tried.
-// The binding itself is asked of `hands`.
-Result<std::string> bind_controller(const std::string& gadget_root, const std::string& udc_class,
-                                    const std::string& gadget_folder, const std::string& wanted,
-                                    const GadgetHands& hands);
+// The controllers that can be bound to: `wanted`, or all of `udc_class` where it is empty, in the order of their names,
+// less those that are taken, by a gadget in `gadget_root` or by another driver. ENODEV: there is no such controller, or
+// none at all. EBUSY: all are taken; the sentence says by whom.
+Result<std::vector<std::string>> free_controllers(const std::string& gadget_root, const std::string& udc_class,
+                                                  const std::string& wanted);
+
+// How many mass-storage functions a controller has distinct endpoints for, where it binds more than a host can use: dummy_hcd
+// numbers those after its four fixed bulk pairs from 1 again, and a host skips an interface with a duplicate endpoint address
+// (drivers/usb/gadget/udc/dummy_hcd.c, ep_info[]; epautoconf.c). Else most_slots: a controller refuses what it has no
+// endpoints for.
+int most_interfaces(const std::string& udc);
 
 struct ControllerState {
     std::string state;  // "configured", "not attached", …; "not bound" where the gadget has no UDC any more

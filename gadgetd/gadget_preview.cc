@@ -40,6 +40,9 @@ GadgetPreview preview_gadget(const GadgetShape& shape, bool removing) {
     preview.udc = tree->udc;
     preview.adopted = tree->adopted;
     preview.notices = tree->notices;
+    if (!tree->adopted && shape.interfaces == Interfaces::automatic) {
+        preview.notices.push_back("should the device chip refuse so many interfaces, it is offered one less each time");
+    }
     return preview;
 }
 
@@ -52,7 +55,7 @@ std::string to_text(const GadgetPreview& preview, bool as_json) {
         text += describe(step) + "\n";
     }
     for (const std::string& notice : preview.notices) {
-        text += fmt::format("keep    {}\n", notice);
+        text += fmt::format("note    {}\n", notice);
     }
     if (preview.refusal) {
         text += fmt::format("refuse  {}\n", preview.refusal->message);

@@ -15,7 +15,7 @@ struct GadgetPreview {
     std::string folder;
     std::string udc;                   // the controller that it is bound to, or would be; empty: none, or it is removed
     bool adopted = false;              // it is bound now and would be left as it is
-    std::vector<GadgetStep> steps;     // in their order; those before a refusal would be taken all the same
+    std::vector<GadgetStep> steps;     // in their order
     std::vector<std::string> notices;  // what is not as configured and stays so
     std::optional<Error> refusal;      // why it would end without a gadget
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 
 #include "gadgetd/attribute.h"
@@ -16,13 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Step = GadgetStep;
 
-constexpr std::string_view function_prefix = "mass_storage.slot";
 constexpr const char* config_folder = "configs/c.1";
 constexpr const char* english = "strings/0x409";
-
-std::string function_name(int slot) {
-    return fmt::format("{}{}", function_prefix, slot);
-}
 
 // Asks for steps one after the other, until one fails.
 class Work {
@@ -62,16 +58,6 @@ std::vector<std::string> names_in(const std::string& folder) {
     return names;
 }
 
-// The slot that a function of ours stands for; -1: it is not ours.
-int slot_of(const std::string& function) {
-    for (int slot = 0; slot < 16; ++slot) {
-        if (function == function_name(slot)) {
-            return slot;
-        }
-    }
-    return -1;
-}
-
 std::string value_of(const std::string& path) {
     Result<std::string> value = read_attribute(path);
     return value ? *value : std::string();
@@ -79,7 +65,7 @@ std::string value_of(const std::string& path) {
 
 Status check_ours(const std::string& folder) {
     for (const std::string& function : names_in(folder + "/functions")) {
-        if (slot_of(function) < 0) {
+        if (first_slot_of(function) < 0) {
             return Error{EEXIST,
                          fmt::format("{} is not drivebay's gadget: it has the function {}. It was left as it is; "
                                      "set another gadget.name, or remove that gadget",
@@ -116,16 +102,22 @@ void remove_function(const std::string& folder, Work& work) {
     work.no_folder(folder);
 }
 
-void make_slot(const std::string& folder, int slot, DriveKind kind, Work& work) {
-    std::string function = folder + "/functions/" + function_name(slot);
-    std::string lun = function + "/lun.0";
-    work.folder(function);
-    work.expect_folder(lun);
+// The slots whose media stand in LUNs of `function` (a folder) from the `from`th on.
+void note_media(const std::string& function, int from, std::vector<int>& slots) {
+    for (int lun = from; lun < most_slots; ++lun) {
+        if (!value_of(fmt::format("{}/lun.{}/file", function, lun)).empty()) {
+            slots.push_back(first_slot_of(fs::path(function).filename()) + lun);
+        }
+    }
+}
+
+void make_lun(const std::string& lun, int slot, DriveKind kind, Work& work, GadgetTree& tree) {
     const std::string flag = kind == DriveKind::cdrom ? "1" : "0";
     if (!value_of(lun + "/file").empty()) {
         if (value_of(lun + "/cdrom") == flag) {
             return;  // a medium of an earlier run: the planner decides about it
         }
+        tree.emptied.push_back(slot);
         work.ask({Step::Kind::write, lun + "/forced_eject", "1"});
     }
     // ro after cdrom: setting cdrom sets ro too, and clearing it leaves ro as it is.
@@ -134,7 +126,7 @@ void make_slot(const std::string& folder, int slot, DriveKind kind, Work& work) 
     }
 }
 
-void make_tree(const GadgetShape& shape, const std::string& folder, Work& work) {
+void make_frame(const GadgetShape& shape, const std::string& folder, Work& work) {
     const std::string config = folder + "/" + config_folder;
     work.folder(folder);
     work.expect_folder(folder + "/strings");
@@ -154,30 +146,98 @@ void make_tree(const GadgetShape& shape, const std::string& folder, Work& work) 
              {std::string(config_folder) + "/" + english + "/configuration", "drives"}}) {
         work.ask({Step::Kind::write, folder + "/" + name, value});
     }
-    unlink_functions(folder, work);
-    int count = static_cast<int>(shape.slots.size());
-    for (const std::string& function : names_in(folder + "/functions")) {
-        if (slot_of(function) >= count) {
-            remove_function(folder + "/functions/" + function, work);
+}
+
+// The functions of `layout` in place of whatever functions are there. Every LUN is made before its function is linked:
+// after that the kernel makes none (EBUSY).
+void make_functions(const GadgetShape& shape, const Layout& layout, Work& work, GadgetTree& tree) {
+    const std::string config = tree.folder + "/" + config_folder;
+    unlink_functions(tree.folder, work);
+    for (const std::string& name : names_in(tree.folder + "/functions")) {
+        const std::string function = tree.folder + "/functions/" + name;
+        const int first = first_slot_of(name);
+        const bool stays = first < static_cast<int>(shape.slots.size()) && function_of(layout, first) == first;
+        if (!stays) {
+            note_media(function, 0, tree.emptied);
+            remove_function(function, work);
+            continue;
+        }
+        int luns = 0;
+        while (first + luns < static_cast<int>(shape.slots.size()) && function_of(layout, first + luns) == first) {
+            ++luns;
+        }
+        note_media(function, luns, tree.emptied);
+        for (const std::string& lun : names_in(function)) {
+            if (lun.starts_with("lun.") && atoi(lun.c_str() + 4) >= luns) {
+                work.no_folder(function + "/" + lun);
+            }
         }
     }
     // The order of the links is the order of the interfaces that the host sees.
-    for (int slot = 0; slot < count; ++slot) {
-        make_slot(folder, slot, shape.slots[static_cast<std::size_t>(slot)], work);
-        work.ask({Step::Kind::link, config + "/" + function_name(slot), folder + "/functions/" + function_name(slot)});
+    int slot = 0;
+    for (const int luns : layout) {
+        const std::string name = function_name(slot);
+        const std::string function = tree.folder + "/functions/" + name;
+        work.folder(function);
+        for (int lun = 0; lun < luns; ++lun, ++slot) {
+            const std::string folder = fmt::format("{}/lun.{}", function, lun);
+            lun == 0 ? work.expect_folder(folder) : work.folder(folder);
+            make_lun(folder, slot, shape.slots[static_cast<std::size_t>(slot)], work, tree);
+        }
+        work.ask({Step::Kind::link, config + "/" + name, function});
+    }
+    tree.layout = layout;
+}
+
+const char* remedy =
+    "to change it: stop drivebay-gadgetd, run drivebay-gadgetd --remove (the host loses its drives), and start it "
+    "again";
+
+bool as_configured(const GadgetShape& shape, const Layout& layout) {
+    switch (shape.interfaces) {
+        case Interfaces::slot: return std::all_of(layout.begin(), layout.end(), [](int luns) { return luns == 1; });
+        case Interfaces::luns: return layout.size() == 1;
+        case Interfaces::automatic: break;
+    }
+    return true;
+}
+
+// What the operator has not asked for in so many words, or may have forgotten.
+void tell_sharing(const GadgetShape& shape, GadgetTree& tree) {
+    if (shape.interfaces == Interfaces::automatic && tree.layout.size() < tree.slots.size()) {
+        tree.notices.push_back(
+            fmt::format("the device chip has endpoints for {} of {} interfaces: slots {} share one each, and a medium "
+                        "that hangs holds up "
+                        "those that share its interface",
+                        tree.layout.size(), tree.slots.size(), sharing(tree.layout)));
     }
 }
 
 // What a bound gadget is made of, read back.
 Result<GadgetTree> adopt(const GadgetShape& shape, const std::string& folder, const std::string& udc) {
-    GadgetTree tree{folder, udc, {}, {}, true};
+    GadgetTree tree;
+    tree.folder = folder;
+    tree.udc = udc;
+    tree.adopted = true;
     std::vector<std::string> linked = names_in(folder + "/" + config_folder);
-    for (int slot = 0; std::find(linked.begin(), linked.end(), function_name(slot)) != linked.end(); ++slot) {
-        Result<std::string> cdrom = read_attribute(tree.lun_folder(slot) + "/cdrom");
-        if (!cdrom) {
-            return cdrom.error();
+    for (int first = 0; std::find(linked.begin(), linked.end(), function_name(first)) != linked.end();) {
+        int luns = 0;
+        for (;; ++luns) {
+            const std::string lun = fmt::format("{}/functions/{}/lun.{}", folder, function_name(first), luns);
+            if (!fs::is_directory(lun)) {
+                break;
+            }
+            Result<std::string> cdrom = read_attribute(lun + "/cdrom");
+            if (!cdrom) {
+                return cdrom.error();
+            }
+            tree.slots.push_back(*cdrom == "1" ? DriveKind::cdrom : DriveKind::disk);
         }
-        tree.slots.push_back(*cdrom == "1" ? DriveKind::cdrom : DriveKind::disk);
+        if (luns == 0) {
+            break;
+        }
+        tree.layout.push_back(luns);
+        first += luns;
     }
     if (tree.slots.empty()) {
         return Error{EEXIST,
@@ -185,24 +245,28 @@ Result<GadgetTree> adopt(const GadgetShape& shape, const std::string& folder, co
                                  "gadget.name, or remove that gadget",
                                  folder, udc)};
     }
-    const char* remedy =
-        "to change it: stop drivebay-gadgetd, run drivebay-gadgetd --remove (the host loses its drives), "
-        "and start it again";
     if (tree.slots != shape.slots) {
         tree.notices.push_back(
             fmt::format("the bound gadget has other slots than configured and keeps them; {}", remedy));
+    } else if (!as_configured(shape, tree.layout)) {
+        tree.notices.push_back(
+            fmt::format("the bound gadget has {} interfaces for {} slots, which is not as configured, and "
+                        "keeps them; {}",
+                        tree.layout.size(), tree.slots.size(), remedy));
     }
     if (!shape.udc.empty() && shape.udc != udc) {
         tree.notices.push_back(
             fmt::format("the gadget is bound to {}, not to {}, and stays there; {}", udc, shape.udc, remedy));
     }
+    tell_sharing(shape, tree);
     return tree;
 }
 
 }  // namespace
 
 std::string GadgetTree::lun_folder(int slot) const {
-    return fmt::format("{}/functions/{}/lun.0", folder, function_name(slot));
+    const int first = function_of(layout, slot);
+    return fmt::format("{}/functions/{}/lun.{}", folder, function_name(first), slot - first);
 }
 
 Result<GadgetTree> raise_gadget(const GadgetShape& shape, const GadgetHands& hands) {
@@ -219,16 +283,45 @@ Result<GadgetTree> raise_gadget(const GadgetShape& shape, const GadgetHands& han
     if (std::string udc = value_of(folder + "/UDC"); !udc.empty()) {
         return adopt(shape, folder, udc);
     }
+    Result<std::vector<std::string>> controllers = free_controllers(shape.root, shape.udc_class, shape.udc);
+    if (!controllers) {
+        return controllers.error();
+    }
+    GadgetTree tree;
+    tree.folder = folder;
+    tree.slots = shape.slots;
     Work work(hands);
-    make_tree(shape, folder, work);
-    if (!work.outcome()) {
-        return work.outcome().error();
+    make_frame(shape, folder, work);
+    const int slots = static_cast<int>(shape.slots.size());
+    const int most = shape.interfaces == Interfaces::luns ? 1 : slots;
+    const int least = shape.interfaces == Interfaces::slot ? slots : 1;
+    std::vector<std::string> reasons;
+    for (const std::string& udc : *controllers) {
+        Status bound = success();
+        // An operator who says "slot" knows the controller.
+        const int offered = shape.interfaces == Interfaces::automatic ? std::min(most, most_interfaces(udc)) : most;
+        for (int functions = offered; functions >= least; --functions) {
+            make_functions(shape, share(slots, functions), work, tree);
+            if (!work.outcome()) {
+                return work.outcome().error();
+            }
+            // What a chip without enough endpoints answers differs between kernels (EBUSY in 6.1, from
+            // usb_gadget_register_driver(); the function's own ENOTSUPP in others), so any refusal is taken for that.
+            bound = hands({Step::Kind::bind, folder + "/UDC", udc});
+            if (bound) {
+                tree.udc = udc;
+                tell_sharing(shape, tree);
+                return tree;
+            }
+        }
+        reasons.push_back(fmt::format("{}: {}", udc, bound.error().message));
     }
-    Result<std::string> udc = bind_controller(shape.root, shape.udc_class, folder, shape.udc, hands);
-    if (!udc) {
-        return udc.error();
-    }
-    return GadgetTree{folder, *udc, shape.slots, {}, false};
+    return Error{EBUSY,
+                 fmt::format("no USB device controller could be taken ({}){}", fmt::join(reasons, "; "),
+                             least > 1 ? fmt::format("; a device chip may have too few endpoints for {} interfaces: "
+                                                     "interfaces = \"auto\" makes as many as it takes",
+                                                     slots)
+                                       : "")};
 }
 
 Status remove_gadget(const GadgetShape& shape, const GadgetHands& hands) {

@@ -8,7 +8,9 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <numeric>
 #include <optional>
+#include <vector>
 
 #include "gadgetd/enrolment.h"
 #include "gadgetd/gadget_keeper.h"
@@ -49,9 +51,9 @@ Result<UniqueFd> lock_run_dir(const std::string& run_dir) {
 }
 
 // The next start is to know that it was not the host that emptied the slots.
-void note_removal(const Settings& settings) {
+void note_removal(const Settings& settings, const std::vector<int>& slots) {
     SlotJournal journal(settings.run_dir, kernel_boot_id());
-    for (int slot = 0; slot < 16; ++slot) {
+    for (const int slot : slots) {
         Result<JournalEntry> entry = journal.load(slot);
         if (entry && entry->phase != JournalEntry::Phase::none && entry->phase != JournalEntry::Phase::leaving) {
             entry->phase = JournalEntry::Phase::leaving;
@@ -66,7 +68,9 @@ int remove(const Settings& settings, program::Readiness& readiness) {
         log::error("the gadget was not removed", {{"error", removed.error().message}});
         return 1;
     }
-    note_removal(settings);
+    std::vector<int> all(most_slots);
+    std::iota(all.begin(), all.end(), 0);
+    note_removal(settings, all);
     log::notice("the gadget is removed", {{"gadget", settings.shape().name}});
     readiness.ready("the gadget is removed");
     return 0;
@@ -103,11 +107,12 @@ int run(const Settings& settings, program::Readiness& readiness) {
         log::error("the gadget cannot be made", {{"error", tree.error().message}});
         return 1;
     }
+    note_removal(settings, tree->emptied);
     for (const std::string& notice : tree->notices) {
         log::warning(notice);
     }
     log::notice(tree->adopted ? "adopted the bound gadget as it stands" : "made and bound the gadget",
-                {{"blade", settings.blade}, {"udc", tree->udc}, {"slots", tree->slots.size()}});
+                {{"blade", settings.blade}, {"udc", tree->udc}, {"slots", tree->slots.size()}, {"interfaces", tree->layout.size()}});
     rpc::Reactor reactor;
     GadgetKeeper keeper(reactor, settings, *tree);
     const Renewal renewal(reactor, settings);
@@ -124,7 +129,8 @@ int run(const Settings& settings, program::Readiness& readiness) {
             }
         },
         [&] { readiness.reload([&] { keeper.set_limits(settings.limits()); }); });
-    readiness.ready(fmt::format("bound to {}, {} slots", tree->udc, tree->slots.size()));
+    readiness.ready(fmt::format("bound to {}, {} slots behind {} interfaces", tree->udc, tree->slots.size(),
+                                tree->layout.size()));
     const program::Watchdog watchdog(reactor);
     reactor.run();
     log::notice(leaving ? "stopped" : "stopped; the gadget stays as it is");

@@ -6,6 +6,7 @@ gadgetd_SOURCES := \
 	gadgetd/enrolment.cc \
 	gadgetd/gadget_hands.cc \
 	gadgetd/gadget_keeper.cc \
+	gadgetd/gadget_layout.cc \
 	gadgetd/gadget_planner.cc \
 	gadgetd/gadget_preview.cc \
 	gadgetd/gadget_report.cc \

@@ -13,10 +13,6 @@ namespace drivebay::gadgetd {
 
 namespace {
 
-// f_mass_storage's own limit is 16 LUNs a function; the interfaces of one configuration end at 16 too
-// (include/linux/usb/composite.h, MAX_CONFIG_INTERFACES).
-constexpr std::size_t most_slots = 16;
-
 Status check_endpoint(const std::string& text) {
     Result<rpc::Endpoint> endpoint = rpc::parse_endpoint(text);
     return endpoint ? success() : Status(endpoint.error());
@@ -75,7 +71,9 @@ void Settings::describe(config::Schema& schema) {
     schema.text("drivebayfs", &drivebayfs, "the Unix socket of the drivebayfs that serves that mount", check_absolute);
     schema.text("run_dir", &run_dir, "what must outlive a restart of the daemon, not of the machine (a tmpfs)",
                 check_absolute);
-    schema.texts("slots", &slots, "one USB interface each, in this order: \"disk\" or \"cdrom\"", check_slot_kind);
+    schema.texts("slots", &slots, "the drives that the host sees, in this order: \"disk\" or \"cdrom\"", check_slot_kind);
+    schema.choice("interfaces", &interfaces, {"slot", "luns", "auto"},
+                  "slot: one USB interface a slot; luns: one for all slots; auto: as many as the device chip's endpoints allow");
     schema.text("udc", &udc, "the USB device controller, a name in /sys/class/udc; empty: the first free one");
     schema.text("gadget.name", &gadget_.name, "the gadget's folder in configfs", check_gadget_name);
     schema.text("gadget.root", &gadget_.root, "configfs' folder of gadgets", check_absolute);
@@ -105,7 +103,7 @@ Status Settings::complete() {
             return Error{EINVAL, named.error().message + " (it is the host's name; set `blade`)"};
         }
     }
-    if (slots.empty() || slots.size() > most_slots) {
+    if (slots.empty() || slots.size() > static_cast<std::size_t>(most_slots)) {
         return Error{EINVAL, fmt::format("slots: a gadget has 1 to {} slots, not {}", most_slots, slots.size())};
     }
     if (gadget_.serial.empty()) {
@@ -156,3 +154,6 @@ std::string serial_number(const std::string& text) {
 }
 
 }  // namespace drivebay::gadgetd
+    shape.interfaces = interfaces == "luns"   ? Interfaces::luns
+                       : interfaces == "auto" ? Interfaces::automatic
+                                              : Interfaces::slot;

@@ -35,6 +35,7 @@ struct Settings {
     std::string drivebayfs = "/run/drivebay/fusefs.sock";
     std::string run_dir = "/run/drivebay/gadgetd";
     std::vector<std::string> slots = {"cdrom", "disk", "disk", "disk"};
+    std::string interfaces = "slot";
     std::string udc;
 
 private:

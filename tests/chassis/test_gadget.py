@@ -38,6 +38,13 @@ class Blade:
     def program(self):
         return self.c.path("drivebay-gadgetd")
 
+    def configure(self, more):
+        """Keys beside those of CONFIG, before the start."""
+        self.machine.put(f"{WORK}/config", CONFIG + more)
+
+    def plan(self, *options):
+        return self.run([self.program, "--config", f"{WORK}/config", "--plan", *options], check=False)
+
     def start(self):
         self.daemon = self.machine.start("gadgetd", [self.program, "--config", f"{WORK}/config", "--foreground"])
         return self.daemon
@@ -372,3 +379,103 @@ def test_four_media_at_once_and_one_put_out_leaves_the_others(c):
     blade.wait_slot(2, state="empty")
     assert blade.host_sum(drives[3]["path"]) == sums[3]
     blade.no_reset()
+
+
+def test_a_plan_changes_the_kernels_gadget_or_is_not_what_a_start_does(c):
+    blade = Blade(c)
+    plan = blade.plan()
+    assert plan.rc == 0 and blade.run(f"test -e {TREE}", check=False).rc == 1, plan
+    lines = plan.out.splitlines()
+    assert lines[-1] == f"bind    dummy_udc.0 to {TREE}/UDC", lines
+    # The kernel takes each of these lines as it is.
+    blade.run("set -e\n" + "\n".join(
+        {"mkdir": "mkdir {0}", "write": "echo {0} >{2}", "bind": "echo {0} >{2}", "symlink": "ln -s {0} {2}"}[words[0]].format(*words[1:])
+        for words in (line.split() for line in lines)))
+    again = blade.plan()
+    assert again.rc == 0 and again.out.startswith("nothing to do"), again
+    blade.start()
+    assert len(blade.hosts_drives()) == 4 and "adopted" in blade.daemon.text(), blade.daemon.text()
+    seen = json.loads(blade.plan("--json").out)
+    assert seen["adopted"] and seen["udc"] == "dummy_udc.0" and not seen["actions"], seen
+    blade.daemon.stop()
+    removal = blade.plan("--remove")
+    blade.run("set -e\n" + "\n".join(
+        {"unbind": "echo >{0}", "unlink": "rm {0}", "rmdir": "rmdir {0}"}[words[0]].format(*words[1:])
+        for words in (line.split() for line in removal.out.splitlines())))
+    assert blade.run(f"test -e {TREE}", check=False).rc == 1
+
+
+def test_a_plan_does_not_say_where_a_start_would_refuse(c):
+    blade = Blade(c)
+    blade.run(f"mkdir {TREE}; mkdir {TREE}/functions/mass_storage.theirs")
+    foreign = blade.plan()
+    assert foreign.rc == 1 and foreign.out.startswith("refuse") and "mass_storage.theirs" in foreign.out, foreign
+    blade.run(f"rmdir {TREE}/functions/* {TREE}; truncate -s 1M /tmp/byhand")
+    usb_gadget.by_hand(blade.machine, [{"file": "/tmp/byhand"}])
+    taken = blade.plan()
+    usb_gadget.remove(blade.machine)
+    assert taken.rc == 1 and "belongs to the gadget byhand" in taken.out, taken
+
+
+def filled(blade, count):
+    """A medium in each of `count` slots: (what the host sees of each drive, the media's sums)."""
+    blade.start()
+    drives = blade.hosts_drives(count)
+    sums = [blade.medium(f"d{slot}", 1, megabytes=1) for slot in range(count)]
+    blade.desire(*({"slot": slot, "drive": f"d{slot}", "epoch": 1, "size": 1 << 20, "access": "read"} for slot in range(count)))
+    for slot, drive in enumerate(drives):
+        blade.wait_slot(slot, state="loaded", drive=f"d{slot}")
+        blade.host_size(drive["name"], 1 << 20)
+    return drives, sums
+
+
+@limit(180)
+def test_twelve_slots_are_no_gadget_on_a_chip_with_few_endpoints(c):
+    blade = Blade(c)
+    slots = 'slots = (' + ", ".join(['"disk"'] * 12) + "); "
+    blade.configure(slots)
+    blade.start()
+    assert blade.daemon.wait() == 1
+    assert 'interfaces = \\"auto\\"' in blade.daemon.text(), blade.daemon.text()
+    blade.configure(slots + 'interfaces = "auto";')
+    drives, sums = filled(blade, 12)
+    assert {drive["interfaces"] for drive in drives} == {4}, drives
+    assert [(drive["interface"], drive["lun"]) for drive in drives] == [(at, lun) for at in range(4) for lun in range(3)], drives
+    assert "4 of 12 interfaces: slots 0, 1 and 2; 3, 4 and 5;" in blade.daemon.text(), blade.daemon.text()
+    assert [blade.host_sum(drive["path"]) for drive in drives] == sums
+    blade.daemon.kill()
+    blade.daemon.wait()
+    hellos = int(blade.run(f"wc -l <{WORK}/hellos").out)
+    blade.start()
+    blade.machine.wait_until(f"test $(wc -l <{WORK}/hellos) -gt {hellos}")
+    hello = json.loads(blade.run(f"tail -n 1 {WORK}/hellos").out)
+    assert [slot["drive"] for slot in hello["observed"]["slots"]] == [f"d{slot}" for slot in range(12)], hello
+    blade.no_reset()
+
+
+@limit(180)
+def test_luns_behind_one_interface_are_not_the_hosts_drives_in_the_slots_order(c):
+    blade = Blade(c)
+    blade.configure('interfaces = "luns"; ')
+    blade.start()
+    drives = blade.hosts_drives()
+    assert [(drive["interfaces"], drive["lun"], drive["name"][:2]) for drive in drives] == \
+        [(1, 0, "sr"), (1, 1, "sd"), (1, 2, "sd"), (1, 3, "sd")], drives
+    total = blade.medium("scratch", 7)
+    blade.desire({"slot": 3, "drive": "scratch", "epoch": 7})
+    blade.wait_slot(3, state="loaded", drive="scratch")
+    blade.host_size(drives[3]["name"], 4 << 20)
+    assert blade.host_sum(drives[3]["path"]) == total
+    blade.run(f"eject {drives[3]['path']}")
+    blade.wait_slot(3, state="ejected-by-host")
+    # Another layout in the configuration: the bound gadget keeps its own, and says so.
+    blade.daemon.stop()
+    blade.configure('interfaces = "slot";')
+    assert "1 interfaces for 4 slots, which is not as configured" in blade.plan().out, blade.plan()
+    blade.start()
+    blade.machine.wait_until(lambda: "which is not as configured" in blade.daemon.text())
+    assert blade.hosts_drives() == drives
+    blade.daemon.stop()
+    blade.run([blade.program, "--config", f"{WORK}/config", "--remove"])
+    blade.start()
+    assert [drive["interface"] for drive in blade.hosts_drives()] == [0, 1, 2, 3]

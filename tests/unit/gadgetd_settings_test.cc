@@ -48,6 +48,7 @@ BOOST_AUTO_TEST_CASE(each_mistake_is_named) {
           {"blade = \"b\"; slots = (\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\","
            "\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\");",
            "not 17"},
+          {"interfaces = \"many\";", "interfaces"},
           {"gadget = { vendor_id = 70000; };", "vendor_id"},
           {"gadget = { name = \"../x\"; };", "gadget"},
           {"limits = { drain_ms = -1; };", "drain_ms"},

@@ -42,12 +42,12 @@ DrainAnswer DrainClient::drain(const std::string& drive, Epoch epoch, Duration l
     }
 }
 
-Result<SourceStates> DrainClient::sources(Duration limit) const {
+Result<DrainClient::Sources> DrainClient::sources(Duration limit) const {
     Result<rpc::Response> response = rpc::call(endpoint_, "GET", "/v1/status", "", limit);
     if (!response) {
         return response.error();
     }
-    SourceStates states;
+    Sources sources;
     try {
         const json status = json::parse(response->body);
         for (const json& view : status.at("views")) {
@@ -55,14 +55,18 @@ Result<SourceStates> DrainClient::sources(Duration limit) const {
                 continue;
             }
             const std::string state = view.at("state");
-            states[{view.at("drive"), view.at("epoch")}] = state == "ended"     ? SourceState::ended
+            const std::pair<std::string, Epoch> key{view.at("drive"), view.at("epoch")};
+            if (view.contains("read_bytes")) {
+                sources.traffic[key] = view.at("read_bytes").get<std::uint64_t>() + view.value("written_bytes", std::uint64_t{0});
+            }
+            sources.states[key] = state == "ended"     ? SourceState::ended
                                                            : state == "offline" ? SourceState::offline
                                                                                 : SourceState::online;
         }
     } catch (const json::exception& failure) {
         return Error{EPROTO, fmt::format("drivebayfs answered what is no status: {}", failure.what())};
     }
-    return states;
+    return sources;
 }
 
 }  // namespace drivebay::gadgetd

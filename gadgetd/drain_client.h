@@ -18,8 +18,12 @@ public:
 
     // An answer that cannot be understood is as none.
     DrainAnswer drain(const std::string& drive, Epoch epoch, Duration limit) const;
-    // The views of this blade.
-    Result<SourceStates> sources(Duration limit) const;
+    // The views of this blade. A drivebayfs that counts nothing leaves `traffic` empty.
+    struct Sources {
+        SourceStates states;
+        Traffic traffic;
+    };
+    Result<Sources> sources(Duration limit) const;
 
 private:
     rpc::Endpoint endpoint_;

@@ -35,6 +35,8 @@ struct JournalEntry {
     bool by_host = false;  // leaving: who put it out
     std::optional<protocol::LastMedium> last;
     std::vector<protocol::LastMedium> put_out = {};  // by the host, for a wish; the latest last
+    std::string why = {};                            // of the last eject that counts as the host's: which policy it was
+    Instant since{};                                 // loaded: since when; 0: not known
     bool operator==(const JournalEntry&) const = default;
 };
 
@@ -56,6 +58,9 @@ struct DrainAnswer {
 
 enum class SourceState { online, offline, ended };
 using SourceStates = std::map<std::pair<std::string, Epoch>, SourceState>;  // by drive and epoch
+
+// Bytes that the host has read and written of a medium, by drive and epoch.
+using Traffic = std::map<std::pair<std::string, Epoch>, std::uint64_t>;
 
 // ---- events
 
@@ -79,6 +84,7 @@ struct Ejected {
     bool was_empty = false;  // there was nothing to eject: the host was faster
     Error failure;
     LunReading file;
+    bool policy = false;  // the action's
 };
 struct Drained {
     int slot = 0;
@@ -88,10 +94,13 @@ struct Drained {
 struct SourcesSeen {
     std::optional<SourceStates> states;
     Instant asked_at{};
+    Traffic traffic{};
 };
+// The host has reset the USB device, or has left it and come back.
+struct HostReset {};
 struct Tick {};
 
-using GadgetEvent = std::variant<LinkBegan, DesiredArrived, Inspected, Inserted, Ejected, Drained, SourcesSeen, Tick>;
+using GadgetEvent = std::variant<LinkBegan, DesiredArrived, Inspected, Inserted, Ejected, Drained, SourcesSeen, HostReset, Tick>;
 
 // ---- actions
 
@@ -113,7 +122,8 @@ struct Insert {
 };
 struct Eject {
     int slot = 0;
-    bool force = false;  // also through a door that the host has locked
+    bool force = false;   // also through a door that the host has locked
+    bool policy = false;  // counts as the host's own
 };
 // One question to drivebayfs, answered within `limit`.
 struct Drain {

@@ -32,7 +32,11 @@ GadgetKeeper::GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, cons
       controller_(read_controller(tree.folder, udc_class_)),
       tick_(reactor),
       leave_(reactor),
-      look_(reactor) {
+      look_(reactor),
+      host_(reactor, fmt::format("{}/{}/state", udc_class_, tree.udc), tree.adopted, [this] {
+          log::info("the host has reset the USB device");
+          feed(HostReset{});
+      }) {
     plan_.limits = settings.limits();
     plan_.mount = settings.mount;
     for (int slot = 0; slot < static_cast<int>(tree.slots.size()); ++slot) {
@@ -43,6 +47,7 @@ GadgetKeeper::GadgetKeeper(rpc::Reactor& reactor, const Settings& settings, cons
         }
         recorded_[slot] = entry ? *entry : JournalEntry{};
         add_slot(plan_, slot, tree.slots[static_cast<std::size_t>(slot)], recorded_[slot]);
+        plan_.slots.at(slot).siblings = siblings(tree.layout, slot);
         hands_.emplace(slot, SlotHands{Lun(tree.lun_folder(slot), settings.mount),
                                        std::make_unique<SlotWorker>(reactor, fmt::format("slot{}", slot))});
     }
@@ -116,7 +121,8 @@ void GadgetKeeper::perform(const Record& action) {
         log::notice("the medium left its slot", {{"slot", action.slot},
                                                  {"drive", action.entry.medium.drive},
                                                  {"epoch", action.entry.medium.epoch},
-                                                 {"by_host", action.entry.by_host}});
+                                                 {"by_host", action.entry.by_host},
+                                                 {"why", action.entry.why}});
     }
     const JournalEntry before = std::exchange(recorded_[action.slot], action.entry);
     if (action.entry.last && action.entry.last != before.last) {
@@ -176,7 +182,7 @@ void GadgetKeeper::perform(const Eject& action) {
         LunReading before = lun.file();
         bool was_empty = before.ok() && before->empty();
         Status ejected = was_empty ? success() : lun.eject(action.force);
-        Ejected event{action.slot, was_empty, ejected ? Error{} : ejected.error(), lun.file()};
+        Ejected event{action.slot, was_empty, ejected ? Error{} : ejected.error(), lun.file(), action.policy};
         return [this, event] { feed(event); };
     });
 }
@@ -216,7 +222,7 @@ void GadgetKeeper::look_around() {
         });
 }
 
-void GadgetKeeper::seen_around(const ControllerState& controller, const Result<SourceStates>& sources,
+void GadgetKeeper::seen_around(const ControllerState& controller, const Result<DrainClient::Sources>& sources,
                                Instant asked_at) {
     if (controller != controller_) {
         controller_ = controller;
@@ -231,7 +237,7 @@ void GadgetKeeper::seen_around(const ControllerState& controller, const Result<S
                          {{"socket", settings_.drivebayfs}, {"error", sources.error().message}});
         }
     }
-    feed(SourcesSeen{sources ? std::optional(*sources) : std::nullopt, asked_at});
+    feed(sources ? SourcesSeen{sources->states, asked_at, sources->traffic} : SourcesSeen{std::nullopt, asked_at});
     look_.set(surroundings_interval, [this] { look_around(); });
 }
 

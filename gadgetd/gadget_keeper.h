@@ -13,6 +13,7 @@
 #include "gadgetd/drain_client.h"
 #include "gadgetd/gadget_planner.h"
 #include "gadgetd/gadget_tree.h"
+#include "gadgetd/host_watch.h"
 #include "gadgetd/lun.h"
 #include "gadgetd/settings.h"
 #include "gadgetd/slot_journal.h"
@@ -46,7 +47,8 @@ private:
     void tell(bool even_unchanged);
     void tell_insert(const Insert& action, const Error& failure);
     void look_around();
-    void seen_around(const ControllerState& controller, const Result<SourceStates>& sources, Instant asked_at);
+    void seen_around(const ControllerState& controller, const Result<DrainClient::Sources>& sources,
+                     Instant asked_at);
     protocol::BladeObserved observe() const;
 
     rpc::Reactor& reactor_;
@@ -70,6 +72,7 @@ private:
     rpc::Timer tick_;
     rpc::Timer leave_;
     rpc::Timer look_;
+    HostWatch host_;
     std::unique_ptr<ArbiterSession> session_;  // begins once every slot was seen
 };
 

@@ -100,6 +100,7 @@ public:
     void take(const Ejected& event);
     void take(const Drained& event);
     void take(const SourcesSeen& event);
+    void take(const HostReset&);
     void take(const Tick&) {}
 
     void plan_all();
@@ -110,7 +111,8 @@ private:
     void read_back(int id, SlotPlan& slot, const LunReading& file);
     void first_look(int id, SlotPlan& slot, const std::string& file);
     void hold(int id, SlotPlan& slot, Medium medium);
-    void leave(int id, SlotPlan& slot, Medium medium, bool by_host);
+    void leave(int id, SlotPlan& slot, Medium medium, bool by_host, const std::string& why = "");
+    void watch_traffic(int id, SlotPlan& slot, const SourcesSeen& event);
     void record(int id, SlotPlan& slot, Phase phase, const Medium& medium = {}, bool by_host = false);
     void fail(SlotPlan& slot, const Error& failure);
     void settle(SlotPlan& slot);
@@ -120,7 +122,8 @@ private:
     void plan_occupied(int id, SlotPlan& slot);
     void plan_empty(int id, SlotPlan& slot);
     void plan_missing(int id, SlotPlan& slot);
-    void begin(SlotPlan& slot, GadgetAction action);
+    template <class Action>
+    void begin(SlotPlan& slot, Action action);
 
     GadgetPlan& plan_;
     Instant now_;
@@ -214,14 +217,19 @@ void Step::take(const Ejected& event) {
         slot->foreign.clear();
         slot->host_locked = false;
         if (slot->medium) {
-            leave(event.slot, *slot, *std::exchange(slot->medium, std::nullopt), event.was_empty);
+            const std::string why = event.policy && !event.was_empty ? slot->detach : "";
+            leave(event.slot, *slot, *std::exchange(slot->medium, std::nullopt), event.was_empty || event.policy, why);
         } else {
             slot->empty_until = now_ + plan_.limits.least_empty;
         }
         return;
     }
     read_back(event.slot, *slot, event.file);
-    if (event.failure.code == EBUSY && slot->wanted && slot->wanted->eject) {
+    if (event.failure.code == EBUSY && event.policy) {
+        // A locked door: the host has it in use, however quiet it is.
+        slot->detach.clear();
+        slot->active_at = now_;
+    } else if (event.failure.code == EBUSY && slot->wanted && slot->wanted->eject) {
         slot->host_locked = true;
         slot->not_before = now_ + plan_.limits.locked_retry;
     } else if (event.failure.code != 0) {
@@ -262,8 +270,40 @@ void Step::take(const Drained& event) {
     }
 }
 
+void Step::take(const HostReset&) {
+    for (auto& [id, slot] : plan_.slots) {
+        if (slot.medium && plan_.limits.detach_on_reset.contains(id) &&
+            now_ - slot.loaded_at >= plan_.limits.reset_after) {
+            slot.detach = "the host has reset the USB device";
+            slot.detach_by_force = true;
+        }
+    }
+}
+
+// What is not known is no idleness: a drivebayfs that does not answer, a source out of reach.
+void Step::watch_traffic(int id, SlotPlan& slot, const SourcesSeen& event) {
+    const auto moved = event.traffic.find({slot.medium->drive, slot.medium->epoch});
+    if (moved == event.traffic.end() || slot.source != SourceState::online) {
+        slot.active_at = now_;
+        return;
+    }
+    if (slot.moved != moved->second) {
+        slot.moved = moved->second;
+        slot.active_at = now_;
+    }
+    if (plan_.limits.detach_on_idle.contains(id) && slot.detach.empty() &&
+        now_ - slot.active_at >= plan_.limits.idle_after) {
+        slot.detach = fmt::format("the host has neither read nor written for {} s",
+                                  std::chrono::duration_cast<std::chrono::seconds>(plan_.limits.idle_after).count());
+        slot.detach_by_force = false;
+    }
+}
+
 void Step::take(const SourcesSeen& event) {
     for (auto& [id, slot] : plan_.slots) {
+        if (slot.medium && !event.states) {
+            slot.active_at = now_;
+        }
         if (!slot.medium || !event.states) {
             slot.missing_since.reset();
             continue;
@@ -279,6 +319,7 @@ void Step::take(const SourcesSeen& event) {
                 slot.source = SourceState::ended;
             }
         }
+        watch_traffic(id, slot, event);
     }
 }
 
@@ -322,16 +363,21 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
     bool noted = journal.phase != Phase::none;
     if (!file.empty() && noted && holds(file, journal.medium)) {
         hold(id, slot, found_in_lun(journal.medium, file));
+        if (journal.since != Instant{} && journal.since < now_) {
+            slot.loaded_at = journal.since;
+            record(id, slot, Phase::loaded, *slot.medium);
+        }
         return;
     }
     if (!file.empty()) {
         slot.medium = parse_medium(file, plan_.mount);
         slot.foreign = slot.medium ? "" : file;
         slot.loaded_at = now_;
+        slot.active_at = now_;
     }
     if (journal.phase == Phase::loaded || journal.phase == Phase::leaving) {
         bool by_host = journal.phase == Phase::leaving ? journal.by_host : file.empty();
-        leave(id, slot, journal.medium, by_host);
+        leave(id, slot, journal.medium, by_host, journal.phase == Phase::leaving ? journal.why : "");
     } else if (slot.medium) {
         record(id, slot, Phase::loaded, *slot.medium);
     } else if (noted && file.empty() && planted(PlantedBug::eject_forgotten_at_restart)) {
@@ -350,13 +396,19 @@ void Step::first_look(int id, SlotPlan& slot, const std::string& file) {
 void Step::hold(int id, SlotPlan& slot, Medium medium) {
     slot.medium = std::move(medium);
     slot.loaded_at = now_;
+    slot.active_at = now_;
+    slot.moved.reset();
+    slot.detach.clear();
+    slot.why.clear();
     slot.source = SourceState::online;
     slot.missing_since.reset();
     settle(slot);
     record(id, slot, Phase::loaded, *slot.medium);
 }
 
-void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
+void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host, const std::string& why) {
+    slot.why = why;
+    slot.detach.clear();
     slot.source = SourceState::online;
     slot.missing_since.reset();
     slot.leaving_by_host = by_host;
@@ -375,7 +427,10 @@ void Step::leave(int id, SlotPlan& slot, Medium medium, bool by_host) {
 }
 
 void Step::record(int id, SlotPlan& slot, Phase phase, const Medium& medium, bool by_host) {
-    JournalEntry entry{phase, medium, by_host, slot.last, slot.put_out};
+    JournalEntry entry{phase, medium, by_host, slot.last, slot.put_out, slot.why, {}};
+    if (phase == Phase::loaded) {
+        entry.since = slot.loaded_at;
+    }
     if (slot.exists && entry != slot.journal) {
         slot.journal = entry;
         actions.emplace_back(Record{id, std::move(entry)});
@@ -437,11 +492,12 @@ void Step::tell_again(int id, SlotPlan& slot, const protocol::DesiredSlot& wante
     }
 }
 
-void Step::begin(SlotPlan& slot, GadgetAction action) {
+template <class Action>
+void Step::begin(SlotPlan& slot, Action action) {
     slot.busy = true;
     slot.busy_since = now_;
-    slot.draining = std::holds_alternative<Drain>(action);
-    actions.push_back(std::move(action));
+    slot.draining = std::is_same_v<Action, Drain>;
+    actions.emplace_back(std::move(action));
 }
 
 void Step::plan_all() {
@@ -500,6 +556,8 @@ void Step::plan_occupied(int id, SlotPlan& slot) {
         begin(slot, Eject{id, true});
     } else if (slot.wanted->eject) {
         begin(slot, Eject{id, false});
+    } else if (!slot.detach.empty()) {
+        begin(slot, Eject{id, slot.detach_by_force, true});
     }
 }
 
@@ -549,6 +607,7 @@ void add_slot(GadgetPlan& plan, int id, DriveKind kind, JournalEntry journal) {
     slot.kind = kind;
     slot.last = journal.last;
     slot.put_out = journal.put_out;
+    slot.why = journal.why;
     slot.journal = std::move(journal);
     plan.slots.insert_or_assign(id, std::move(slot));
 }

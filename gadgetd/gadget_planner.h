@@ -7,12 +7,14 @@
 //  - without a desired state (no arbiter since the start) nothing is put in or out;
 //  - between two media the LUN is empty: the host sees one media change;
 //  - what the host has put out does not come back for the same wish, whatever was in the slot meanwhile: an arbiter
-//    on an older copy of its store may ask for it, and is told of the eject once more.
+//    on an older copy of its store may ask for it, and is told of the eject once more;
+//  - what a policy puts out counts as put out by the host.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,12 @@ struct PlannerLimits {
     Duration drain_unreachable = std::chrono::seconds(5);
     // A loaded medium that a drivebayfs which answers does not know for so long is a file of one that has died.
     Duration source_missing = std::chrono::seconds(3);
+    // Slots whose medium is put out, as if its host had done it, at a reset by the host that comes `reset_after` or more
+    // after it was put in; or once the host has moved no byte of it for `idle_after`.
+    std::set<int> detach_on_reset;
+    Duration reset_after{};
+    std::set<int> detach_on_idle;
+    Duration idle_after = std::chrono::hours(1);
 };
 
 // How many of its host's ejects a slot remembers, until the machine reboots.
@@ -65,6 +73,12 @@ struct SlotPlan {
     bool host_locked = false;
     SourceState source = SourceState::online;
     Instant loaded_at{};
+    std::optional<std::uint64_t> moved;  // bytes, when last asked; nothing: never known
+    Instant active_at{};                 // when that grew last, or could not be asked
+    std::string detach;                  // why the medium is to be put out in its host's name; empty: it is not
+    bool detach_by_force = false;
+    std::string why;       // of `leaving` and then of `last`, where a policy put it out
+    std::string siblings;  // the slots that share its interface: "6, 7"
     std::optional<Instant> missing_since;  // from drivebayfs' list
 
     bool busy = false;

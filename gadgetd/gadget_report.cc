@@ -26,6 +26,9 @@ void describe_loaded(const SlotPlan& slot, ObservedSlot& report) {
 void describe_empty(const SlotPlan& slot, ObservedSlot& report) {
     bool by_host = slot.leaving ? slot.leaving_by_host : slot.last && slot.last->by_host;
     report.state = by_host ? SlotState::ejected_by_host : SlotState::empty;
+    if (by_host && !slot.why.empty()) {
+        report.error = fmt::format("put out by this blade's policy: {}", slot.why);
+    }
 }
 
 ObservedSlot describe(int id, const SlotPlan& slot, std::size_t existing) {
@@ -48,6 +51,9 @@ ObservedSlot describe(int id, const SlotPlan& slot, std::size_t existing) {
     } else if (slot.stuck) {
         report.state = SlotState::offline;
         report.error = "the kernel does not answer for this LUN: a request to its medium hangs";
+        if (!slot.siblings.empty()) {
+            report.error += fmt::format(", or to that of a slot that shares its USB interface ({})", slot.siblings);
+        }
     } else if (!slot.unreadable.empty()) {
         report.state = SlotState::error;
         report.error = slot.unreadable;

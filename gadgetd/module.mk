@@ -11,6 +11,7 @@ gadgetd_SOURCES := \
 	gadgetd/gadget_preview.cc \
 	gadgetd/gadget_report.cc \
 	gadgetd/gadget_tree.cc \
+	gadgetd/host_watch.cc \
 	gadgetd/lun.cc \
 	gadgetd/settings.cc \
 	gadgetd/slot_journal.cc \
@@ -25,6 +26,7 @@ gadgetd_TESTS := \
 	tests/unit/gadget_preview_test.cc \
 	tests/unit/gadget_tree_test.cc \
 	tests/unit/gadgetd_settings_test.cc \
+	tests/unit/host_watch_test.cc \
 	tests/unit/lun_test.cc \
 	tests/unit/slot_journal_test.cc \
 	tests/unit/slot_worker_test.cc

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <set>
 
 #include "lib/base/names.h"
 #include "lib/tls/folder.h"
@@ -41,6 +42,22 @@ Status check_slot_kind(const std::string& kind) {
     return parse_drive_kind(kind)
                ? success()
                : Status(Error{EINVAL, fmt::format("a slot is \"disk\" or \"cdrom\", not \"{}\"", kind)});
+}
+
+Status check_policy(const std::string& policy) {
+    return policy == "keep" || policy == "detach"
+               ? success()
+               : Status(Error{EINVAL, fmt::format("a policy is \"keep\" or \"detach\", not \"{}\"", policy)});
+}
+
+std::set<int> detaching(const std::vector<std::string>& policies) {
+    std::set<int> slots;
+    for (std::size_t slot = 0; slot < policies.size(); ++slot) {
+        if (policies[slot] == "detach") {
+            slots.insert(static_cast<int>(slot));
+        }
+    }
+    return slots;
 }
 
 Status check_blade(const std::string& name) {
@@ -89,7 +106,17 @@ void Settings::describe(config::Schema& schema) {
                    "how long a slot stays empty between two media, for hosts that poll and miss a media change");
     schema.integer("limits.stuck_ms", &stuck_ms_, {100, 600000}, "ms",
                    "a LUN that answers no sooner than this is reported as offline");
-    schema.may_change({"limits.drain_ms", "limits.least_empty_ms", "limits.stuck_ms"});
+    schema.texts("policy.on_reset", &on_reset,
+                 "\"keep\" or \"detach\", a slot each, in the order of `slots`: a reset by the host puts its medium out; none: \"keep\"",
+                 check_policy);
+    schema.integer("policy.reset_after_s", &reset_after_s_, {0, 604800}, "s",
+                   "resets that come sooner than this after the medium was put in are let pass");
+    schema.texts("policy.on_idle", &on_idle,
+                 "\"keep\" or \"detach\", as on_reset: a host that moves no byte of a medium for idle_after_s has it put out",
+                 check_policy);
+    schema.integer("policy.idle_after_s", &idle_after_s_, {1, 604800}, "s", "how long that is");
+    schema.may_change({"limits.drain_ms", "limits.least_empty_ms", "limits.stuck_ms", "policy.on_reset", "policy.reset_after_s",
+                       "policy.on_idle", "policy.idle_after_s"});
 }
 
 Status Settings::complete() {
@@ -105,6 +132,11 @@ Status Settings::complete() {
     }
     if (slots.empty() || slots.size() > static_cast<std::size_t>(most_slots)) {
         return Error{EINVAL, fmt::format("slots: a gadget has 1 to {} slots, not {}", most_slots, slots.size())};
+    }
+    for (const auto& [key, policies] : {std::pair{"on_reset", &on_reset}, std::pair{"on_idle", &on_idle}}) {
+        if (policies->size() > slots.size()) {
+            return Error{EINVAL, fmt::format("policy.{} is for {} slots, and there are {}", key, policies->size(), slots.size())};
+        }
     }
     if (gadget_.serial.empty()) {
         gadget_.serial = serial_number(blade);
@@ -130,6 +162,9 @@ GadgetShape Settings::shape() const {
     shape.udc = udc;
     shape.vendor_id = static_cast<std::uint16_t>(vendor_id_);
     shape.product_id = static_cast<std::uint16_t>(product_id_);
+    shape.interfaces = interfaces == "luns"   ? Interfaces::luns
+                       : interfaces == "auto" ? Interfaces::automatic
+                                              : Interfaces::slot;
     for (const std::string& kind : slots) {
         shape.slots.push_back(*parse_drive_kind(kind));
     }
@@ -142,6 +177,10 @@ PlannerLimits Settings::limits() const {
     limits.drain_unreachable = std::min(limits.drain_unreachable, limits.drain);
     limits.least_empty = std::chrono::milliseconds(least_empty_ms_);
     limits.stuck = std::chrono::milliseconds(stuck_ms_);
+    limits.detach_on_reset = detaching(on_reset);
+    limits.reset_after = std::chrono::seconds(reset_after_s_);
+    limits.detach_on_idle = detaching(on_idle);
+    limits.idle_after = std::chrono::seconds(idle_after_s_);
     return limits;
 }
 
@@ -154,6 +193,3 @@ std::string serial_number(const std::string& text) {
 }
 
 }  // namespace drivebay::gadgetd
-    shape.interfaces = interfaces == "luns"   ? Interfaces::luns
-                       : interfaces == "auto" ? Interfaces::automatic
-                                              : Interfaces::slot;

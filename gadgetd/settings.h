@@ -37,6 +37,9 @@ struct Settings {
     std::vector<std::string> slots = {"cdrom", "disk", "disk", "disk"};
     std::string interfaces = "slot";
     std::string udc;
+    // "keep" or "detach", a slot each; shorter than `slots`: the others keep.
+    std::vector<std::string> on_reset;
+    std::vector<std::string> on_idle;
 
 private:
     GadgetShape gadget_;
@@ -45,6 +48,8 @@ private:
     std::int64_t drain_ms_ = 20000;
     std::int64_t least_empty_ms_ = 0;
     std::int64_t stuck_ms_ = 10000;
+    std::int64_t reset_after_s_ = 300;
+    std::int64_t idle_after_s_ = 3600;
 };
 
 // Twelve digits that are the same for the same text: USB mass storage wants a serial number of at least twelve of 0-9,

@@ -57,6 +57,8 @@ JournalEntry decode(const json& text) {
         entry.medium = {text.at("drive"), text.at("epoch"), text.at("file"), text.value("wish", std::uint64_t{0})};
         entry.by_host = text.at("by_host");
     }
+    entry.why = text.value("why", "");
+    entry.since = Instant(Duration(text.value("since_ns", std::int64_t{0})));
     if (const json& last = text.at("last"); !last.is_null()) {
         entry.last = decode_last(last);
     }
@@ -79,6 +81,12 @@ json encode(const JournalEntry& entry, const std::string& boot_id) {
         text["file"] = entry.medium.file;
         text["by_host"] = entry.by_host;
         text["wish"] = entry.medium.wish;
+    }
+    if (!entry.why.empty()) {
+        text["why"] = entry.why;
+    }
+    if (entry.since != Instant{}) {
+        text["since_ns"] = std::chrono::duration_cast<std::chrono::nanoseconds>(entry.since.time_since_epoch()).count();
     }
     if (entry.last) {
         text["last"] = encode_last(*entry.last);

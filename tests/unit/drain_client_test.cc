@@ -97,14 +97,15 @@ BOOST_AUTO_TEST_CASE(the_views_of_this_blade_are_read_with_their_states) {
     Drivebayfs drivebayfs;
     drivebayfs.answer = {200, R"({"views":[
         {"drive":"a","epoch":1,"state":"online"},
-        {"drive":"b","blade":"blade01","epoch":2,"state":"offline"},
+        {"drive":"b","blade":"blade01","epoch":2,"state":"offline","read_bytes":4096,"written_bytes":512},
         {"drive":"c","blade":"blade01","epoch":3,"state":"ended"},
         {"drive":"d","blade":"blade02","epoch":4,"state":"online"}]})"};
-    Result<SourceStates> states = drivebayfs.client().sources(5s);
-    BOOST_REQUIRE(states.ok());
-    BOOST_CHECK((*states == SourceStates{{{"a", 1}, SourceState::online},
-                                         {{"b", 2}, SourceState::offline},
-                                         {{"c", 3}, SourceState::ended}}));
+    auto sources = drivebayfs.client().sources(5s);
+    BOOST_REQUIRE(sources.ok());
+    BOOST_CHECK((sources->states == SourceStates{{{"a", 1}, SourceState::online},
+                                                 {{"b", 2}, SourceState::offline},
+                                                 {{"c", 3}, SourceState::ended}}));
+    BOOST_CHECK((sources->traffic == Traffic{{{"b", 2}, 4608}}));
     for (const char* body : {"", "[]", R"({"views":[{"drive":"a"}]})", R"({"views":[7]})"}) {
         drivebayfs.answer = {200, body};
         BOOST_CHECK_MESSAGE(!drivebayfs.client().sources(5s).ok(), body);

@@ -106,7 +106,7 @@ struct Blade {
             lun.file.clear();
             lun.locked = false;
         }
-        feed(Ejected{order.slot, was_empty, refused ? Error{EBUSY, "locked"} : Error{}, lun.file});
+        feed(Ejected{order.slot, was_empty, refused ? Error{EBUSY, "locked"} : Error{}, lun.file, order.policy});
     }
 
     void sources(std::optional<SourceStates> states) { feed(SourcesSeen{std::move(states), now + 1ns}); }
@@ -712,6 +712,148 @@ BOOST_AUTO_TEST_CASE(a_source_out_of_reach_is_told_and_an_ended_one_put_out) {
     BOOST_CHECK((*blade.slot().last == protocol::LastMedium{"scratch", 7, Outcome::lost, false}));
     blade.pass(10s);
     BOOST_CHECK_EQUAL(blade.slot().state, SlotState::empty);
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_by_the_host_leaves_the_installer_in_its_slot_for_ever_or_takes_it_too_early) {
+    Blade blade;
+    blade.feed(Tick{});
+    blade.desire({{0, "scratch", 7, Mode::write, DriveKind::disk, 1 << 20, false, 5}});
+    blade.trace.clear();
+    blade.plan.limits.detach_on_reset = {0};
+    blade.plan.limits.reset_after = 300s;
+    blade.pass(299s);
+    blade.feed(HostReset{});
+    blade.pass(10s);
+    BOOST_CHECK(blade.trace.empty());
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
+    blade.luns[0].locked = true;
+    blade.feed(HostReset{});
+    BOOST_CHECK((blade.trace == Trace{"eject 0 by force", "drain 0 scratch@7"}));
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    BOOST_CHECK(blade.slot().last->by_host);
+    BOOST_CHECK(blade.slot().error.find("the host has reset the USB device") != std::string::npos);
+    // It stays out for the same wish, and says why after a restart too.
+    blade.desire({{0, "scratch", 8, Mode::write, DriveKind::disk, 1 << 20, false, 5}});
+    blade.restart();
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    BOOST_CHECK(blade.slot().error.find("the host has reset the USB device") != std::string::npos);
+    // Another medium is another story.
+    blade.desire({want(0, "scratch", 9)});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
+    BOOST_CHECK_EQUAL(blade.slot().error, "");
+    blade.luns[0].file.clear();
+    blade.pass(1s);
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    BOOST_CHECK_EQUAL(blade.slot().error, "");
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_puts_out_what_is_to_be_kept) {
+    Blade blade({DriveKind::disk, DriveKind::disk});
+    blade.plan.limits.detach_on_reset = {1};
+    blade.feed(Tick{});
+    blade.desire({want(0, "scratch", 7), want(1, "install", 3)});
+    blade.trace.clear();
+    blade.feed(HostReset{});
+    BOOST_CHECK((blade.trace == Trace{"eject 1 by force", "drain 1 install@3"}));
+    BOOST_CHECK_EQUAL(blade.slot(0).state, SlotState::loaded);
+    // The slot was empty at a reset: that is no reset of what comes next.
+    blade.feed(HostReset{});
+    blade.desire({want(0, "scratch", 7), want(1, "install", 4)});
+    blade.pass(10s);
+    BOOST_CHECK_EQUAL(blade.slot(1).state, SlotState::loaded);
+}
+
+BOOST_AUTO_TEST_CASE(a_restart_of_the_daemon_begins_the_time_before_a_reset_counts_anew) {
+    Blade blade = loaded_blade();
+    blade.plan.limits.detach_on_reset = {0};
+    blade.plan.limits.reset_after = 300s;
+    blade.pass(200s);
+    blade.restart();
+    blade.desire({want(0, "scratch", 7)});
+    blade.pass(101s);
+    blade.feed(HostReset{});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+}
+
+BOOST_AUTO_TEST_CASE(an_arbiters_eject_at_the_hosts_reset_is_told_as_the_hosts) {
+    Blade blade = loaded_blade();
+    blade.plan.limits.detach_on_reset = {0};
+    blade.hold = true;
+    blade.desire({});
+    blade.feed(HostReset{});
+    blade.hold = false;
+    while (!blade.held.empty()) {
+        blade.act();
+    }
+    blade.pass(1s);
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::empty);
+    BOOST_CHECK(!blade.slot().last->by_host);
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_before_the_arbiter_was_heard_is_forgotten) {
+    Blade blade = loaded_blade();
+    blade.plan.limits.detach_on_reset = {0};
+    blade.restart();
+    blade.feed(HostReset{});
+    BOOST_CHECK(blade.trace.empty());
+    blade.desire({want(0, "scratch", 7)});
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+}
+
+BOOST_AUTO_TEST_CASE(a_host_that_reads_is_called_idle_or_one_that_does_not_is_not) {
+    Blade blade = loaded_blade();
+    blade.plan.limits.detach_on_idle = {0};
+    blade.plan.limits.idle_after = 60s;
+    std::uint64_t moved = 0;
+    auto second = [&](std::optional<std::uint64_t> bytes, SourceState state = SourceState::online) {
+        blade.pass(1s);
+        Traffic traffic;
+        if (bytes) {
+            traffic[{"scratch", 7}] = *bytes;
+        }
+        blade.feed(SourcesSeen{SourceStates{{{"scratch", 7}, state}}, blade.now, traffic});
+    };
+    for (int at = 0; at < 100; ++at) {
+        second(moved += 4096);
+    }
+    for (int at = 0; at < 100; ++at) {
+        second(std::nullopt);  // a drivebayfs that counts nothing
+    }
+    for (int at = 0; at < 100; ++at) {
+        second(moved, SourceState::offline);
+    }
+    for (int at = 0; at < 100; ++at) {
+        blade.pass(1s);
+        blade.sources(std::nullopt);
+    }
+    for (int at = 0; at < 59; ++at) {
+        second(moved);
+    }
+    BOOST_CHECK(blade.trace.empty());
+    // A door that is locked is no idle host.
+    blade.luns[0].locked = true;
+    second(moved);
+    second(moved);
+    BOOST_CHECK((blade.trace == Trace{"eject 0"}));
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
+    blade.luns[0].locked = false;
+    for (int at = 0; at < 58; ++at) {
+        second(moved);
+    }
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::loaded);
+    second(moved);
+    second(moved);
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::ejected_by_host);
+    BOOST_CHECK(blade.slot().error.find("neither read nor written for 60 s") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_slot_that_waits_for_another_does_not_say_which) {
+    Blade blade = loaded_blade();
+    blade.plan.slots.at(0).siblings = "6, 7";
+    blade.hold = true;
+    blade.pass(15s);
+    BOOST_CHECK_EQUAL(blade.slot().state, SlotState::offline);
+    BOOST_CHECK(blade.slot().error.find("shares its USB interface (6, 7)") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_medium_whose_drivebayfs_died_is_put_out_for_a_new_epoch) {

@@ -49,6 +49,9 @@ BOOST_AUTO_TEST_CASE(each_mistake_is_named) {
            "\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\",\"disk\");",
            "not 17"},
           {"interfaces = \"many\";", "interfaces"},
+          {"policy = { on_reset = ( \"eject\" ); };", "\"keep\" or \"detach\""},
+          {"blade = \"b\"; slots = (\"disk\"); policy = { on_idle = ( \"keep\", \"detach\" ); };", "policy.on_idle is for 2 slots"},
+          {"policy = { idle_after_s = 0; };", "idle_after_s"},
           {"gadget = { vendor_id = 70000; };", "vendor_id"},
           {"gadget = { name = \"../x\"; };", "gadget"},
           {"limits = { drain_ms = -1; };", "drain_ms"},
@@ -56,6 +59,21 @@ BOOST_AUTO_TEST_CASE(each_mistake_is_named) {
         const std::string told = verdict(text);
         BOOST_CHECK_MESSAGE(told.find(sentence) != std::string::npos, text << " is told: " << told);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_policy_is_in_force_for_another_slot_or_without_being_asked_for) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path() + "/gadgetd.cfg";
+    gadgetd::Settings settings;
+    config::Schema schema("drivebay-gadgetd");
+    settings.describe(schema);
+    BOOST_CHECK(settings.limits().detach_on_reset.empty() && settings.limits().detach_on_idle.empty());
+    std::ofstream(path) << "policy = { on_reset = (\"keep\", \"detach\"); reset_after_s = 60; on_idle = (\"detach\"); };";
+    BOOST_REQUIRE(schema.load(path).empty());
+    BOOST_CHECK(settings.limits().detach_on_reset == std::set{1});
+    BOOST_CHECK(settings.limits().detach_on_idle == std::set{0});
+    BOOST_CHECK(settings.limits().reset_after == std::chrono::seconds(60));
+    BOOST_CHECK(settings.limits().idle_after == std::chrono::hours(1));
 }
 
 BOOST_AUTO_TEST_CASE(the_serial_number_has_twelve_digits_and_tells_blades_apart) {

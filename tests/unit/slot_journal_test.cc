@@ -29,7 +29,8 @@ BOOST_AUTO_TEST_CASE(every_entry_comes_back_as_it_was) {
     for (const JournalEntry& entry :
          {JournalEntry{Phase::none, {}, false, {}}, JournalEntry{Phase::none, {}, false, last},
           JournalEntry{Phase::inserting, medium, false, last}, JournalEntry{Phase::loaded, medium, false, {}},
-          JournalEntry{Phase::leaving, medium, true, last},
+          JournalEntry{Phase::leaving, medium, true, last}, JournalEntry{Phase::leaving, medium, true, last, {}, "a policy", {}},
+          JournalEntry{Phase::loaded, medium, false, {}, {}, "", Instant(std::chrono::hours(3))},
           JournalEntry{Phase::none, {}, false, {}, {last, {"scratch", 5, protocol::Outcome::drained, true, 9}}}}) {
         BOOST_REQUIRE(journal.save(3, entry).ok());
         Result<JournalEntry> again = journal.load(3);

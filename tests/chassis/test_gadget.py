@@ -479,3 +479,206 @@ def test_luns_behind_one_interface_are_not_the_hosts_drives_in_the_slots_order(c
     blade.run([blade.program, "--config", f"{WORK}/config", "--remove"])
     blade.start()
     assert [drive["interface"] for drive in blade.hosts_drives()] == [0, 1, 2, 3]
+
+
+def reset(machine, drive):
+    """The host resets the USB device, as its kernel does when a command has failed for too long."""
+    machine.python(_reset, drive["usb"])
+
+
+def _reset(device):
+    import fcntl
+    import os
+
+    def number(name):
+        with open(f"{device}/{name}", encoding="ascii") as entry:
+            return int(entry.read())
+    node = os.open("/dev/bus/usb/%03d/%03d" % (number("busnum"), number("devnum")), os.O_WRONLY)
+    fcntl.ioctl(node, 0x5514, 0)    # USBDEVFS_RESET (linux/usbdevice_fs.h)
+    os.close(node)
+
+
+def kernels_file(blade, slot):
+    return blade.run(f"cat {TREE}/functions/mass_storage.slot{slot}/lun.0/file").out.strip()
+
+
+@limit(180)
+def test_a_bus_reset_takes_a_medium_out_that_no_policy_is_for(c):
+    blade, name = loaded(c)
+    drive = blade.hosts_drives()[1]
+    number = blade.run(f"cat {drive['usb']}/devnum").out
+    reset(blade.machine, drive)
+    blade.machine.wait_until(lambda: "reset the USB device" in blade.daemon.text(), 20)
+    assert blade.host_sum(f"/dev/{name}") == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
+    assert blade.run(f"cat {drive['usb']}/devnum").out == number and blade.hosts_drives()[1]["name"] == name
+    assert blade.slot(1)["state"] == "loaded" and kernels_file(blade, 1) == f"{MEDIA}/scratch@7" and not blade.drains()
+
+
+@limit(180)
+def test_a_host_that_gives_the_device_up_and_takes_it_again_finds_no_medium(c):
+    blade, _ = loaded(c)
+    device = blade.hosts_drives()[1]["usb"]
+    blade.run(f"echo 0 >{device}/authorized")
+    blade.machine.wait_until(lambda: not usb_gadget.host_devices(blade.machine))
+    assert blade.slot(1)["state"] == "loaded" and kernels_file(blade, 1) == f"{MEDIA}/scratch@7"
+    # That a host has only given up its configuration the kernel does not tell (composite.c, set_config()).
+    blade.run(f"echo 1 >{device}/authorized")
+    drive = blade.hosts_drives()[1]
+    blade.machine.wait_until(lambda: "reset the USB device" in blade.daemon.text())
+    blade.machine.wait_until(lambda: json.loads(blade.run(f"cat {WORK}/observed").out)["udc"] == "configured", 5)
+    blade.host_size(drive["name"], 4 << 20)
+    assert blade.host_sum(drive["path"]) == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
+    assert blade.slot(1)["state"] == "loaded"
+
+
+@limit(180)
+def test_a_reset_leaves_in_what_its_policy_takes_out_or_takes_out_the_rest(c):
+    blade = Blade(c)
+    blade.configure('policy = { on_reset = ("keep", "detach", "keep", "detach"); reset_after_s = 0; };')
+    blade.start()
+    drives = blade.hosts_drives()
+    blade.medium("install", 3)
+    total = blade.medium("scratch", 7)
+    wanted = [{"slot": 1, "drive": "install", "epoch": 3, "wish": 5}, {"slot": 2, "drive": "scratch", "epoch": 7, "wish": 6}]
+    blade.desire(*wanted)
+    for slot in (1, 2):
+        blade.wait_slot(slot, state="loaded")
+        blade.host_size(drives[slot]["name"], 4 << 20)
+    reset(blade.machine, drives[1])
+    out = blade.wait_slot(1, state="ejected-by-host", last={"drive": "install", "epoch": 3, "outcome": "drained", "by_host": True})
+    assert "policy: the host has reset the USB device" in out["error"], out
+    assert kernels_file(blade, 1) == "" and kernels_file(blade, 2) == f"{MEDIA}/scratch@7"
+    assert blade.slot(2)["state"] == "loaded" and blade.host_sum(drives[2]["path"]) == total
+    # Not again for the same wish; and too early a reset is let pass.
+    blade.daemon.stop()
+    blade.configure('policy = { on_reset = ("keep", "detach", "detach"); reset_after_s = 3600; };')
+    blade.start()
+    blade.medium("install", 4)
+    blade.desire({**wanted[0], "epoch": 4}, wanted[1], {"slot": 3, "drive": "install", "epoch": 4})
+    blade.wait_slot(3, state="loaded")
+    assert blade.slot(1)["state"] == "ejected-by-host" and "policy" in blade.slot(1)["error"], blade.slot(1)
+    reset(blade.machine, drives[1])
+    blade.machine.wait_until(lambda: blade.daemon.text().count("reset the USB device") > 0)
+    assert blade.host_sum(drives[2]["path"]) == total and blade.slot(2)["state"] == "loaded"
+
+
+@limit(180)
+def test_a_host_that_ejects_at_once_after_the_insert_is_given_the_medium_again(c):
+    blade, drives = started(c)
+    blade.medium("scratch", 7)
+    eager = blade.machine.start("eager", f"while :; do eject {drives[1]['path']} 2>/dev/null; done")
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "wish": 5})
+    blade.wait_slot(1, state="ejected-by-host", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": True})
+    eager.kill()
+    blade.medium("scratch", 8)
+    blade.medium("other", 1)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8, "wish": 5}, {"slot": 2, "drive": "other", "epoch": 1})
+    blade.wait_slot(2, state="loaded")
+    assert blade.slot(1)["state"] == "ejected-by-host" and kernels_file(blade, 1) == "", blade.slot(1)
+    blade.no_reset()
+
+
+def test_a_host_that_never_reads_holds_its_medium_or_is_not_told_as_loaded(c):
+    blade, _ = started(c)
+    blade.medium("scratch", 7)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7})
+    blade.wait_slot(1, state="loaded", host_locked=False)
+    assert kernels_file(blade, 1) == f"{MEDIA}/scratch@7"
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "eject": True})
+    blade.wait_slot(1, limit=5, state="empty", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": False})
+    assert kernels_file(blade, 1) == ""
+
+
+def test_a_disk_stays_read_only_because_its_lun_was_once_a_cdrom(c):
+    blade, drives = started(c)
+    blade.run(f"cd {TREE}/functions/mass_storage.slot1/lun.0 && echo 1 >cdrom && echo 0 >cdrom && grep -q 1 ro")
+    blade.medium("scratch", 7)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(drives[1]["name"], 4 << 20)
+    blade.run(f"printf written | dd of={drives[1]['path']} oflag=sync conv=notrunc status=none")
+    assert blade.run(f"head -c 7 {MEDIA}/scratch@7").out == "written"
+
+
+@limit(180)
+def test_a_large_cd_is_cut_silently(c):
+    blade, drives = started(c)
+    largest = 1151999 * 2048
+    blade.run(f"truncate -s {largest} {MEDIA}/fits@1; truncate -s {largest + 2048} {MEDIA}/large@1")
+    blade.desire({"slot": 0, "drive": "fits", "epoch": 1, "access": "read", "kind": "cdrom", "size": largest},
+                 {"slot": 1, "drive": "large", "epoch": 1, "access": "read", "kind": "cdrom", "size": largest + 2048})
+    blade.wait_slot(0, state="loaded")
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(drives[0]["name"], largest)
+    blade.host_size(drives[1]["name"], largest + 2048)
+    blade.run(f"truncate -s {largest + 2048} {MEDIA}/large@2")
+    blade.desire({"slot": 0, "drive": "large", "epoch": 2, "access": "read", "kind": "cdrom", "size": largest + 2048})
+    told = blade.wait_slot(0, state="error", drive="large")
+    assert str(largest) in told["error"] and "disk slot" in told["error"] and kernels_file(blade, 0) == "", told
+
+
+def test_a_pipe_hangs_the_slot_or_is_refused_without_a_reason(c):
+    blade, _ = started(c)
+    blade.run(f"mkfifo {MEDIA}/pipe@1")
+    blade.desire({"slot": 1, "drive": "pipe", "epoch": 1})
+    assert "neither a file nor a block device" in blade.wait_slot(1, state="error")["error"]
+
+
+@limit(180)
+def test_the_host_reads_a_byte_that_it_had_cached_of_the_medium_before(c):
+    blade, name = loaded(c)
+    blade.run(f"cat /dev/{name} >/dev/null")    # by the page cache
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "eject": True})
+    blade.wait_slot(1, state="empty")
+    total = blade.medium("scratch", 8)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8})
+    blade.wait_slot(1, state="loaded", epoch=8)
+    assert blade.run(f"cat /dev/{name} | sha256sum").out.split()[0] == total
+    blade.no_reset()
+
+
+@limit(180)
+def test_spaces_and_parentheses_in_the_mounts_name_lose_the_medium(c):
+    blade = Blade(c)
+    odd = f"{MEDIA}/install media (1) \\\\040"
+    blade.run(f"mkdir '{odd}'")
+    blade.machine.put(f"{WORK}/config", CONFIG.replace(f'mount = "{MEDIA}"', 'mount = "' + odd.replace("\\", "\\\\") + '"'))
+    blade.start()
+    drives = blade.hosts_drives()
+    blade.run(f"head -c 4M /dev/urandom >'{odd}/scratch@7'")
+    total = blade.run(f"sha256sum <'{odd}/scratch@7'").out.split()[0]
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7})
+    blade.wait_slot(1, state="loaded", drive="scratch")
+    blade.host_size(drives[1]["name"], 4 << 20)
+    assert blade.host_sum(drives[1]["path"]) == total
+    blade.daemon.kill()
+    blade.daemon.wait()
+    blade.start()
+    blade.run(f"eject {drives[1]['path']}")
+    blade.wait_slot(1, state="ejected-by-host", last={"drive": "scratch", "epoch": 7, "outcome": "drained", "by_host": True})
+
+
+@limit(180)
+def test_an_unbound_gadget_is_told_as_configured(c):
+    blade, _ = loaded(c)
+    observed = lambda: json.loads(blade.run(f"cat {WORK}/observed").out)["udc"]
+    blade.machine.wait_until(lambda: observed() == "configured", 5)
+    blade.run(f"echo >{TREE}/UDC")
+    assert blade.run("cat /sys/class/udc/dummy_udc.0/state").out == "configured\n"    # the kernel's own word
+    blade.machine.wait_until(lambda: observed() == "not bound", 5)
+    blade.run(f"echo dummy_udc.0 >{TREE}/UDC")
+    blade.machine.wait_until(lambda: observed() == "configured", 10)
+    assert blade.slot(1)["state"] == "loaded"
+    blade.host_size(blade.hosts_drives()[1]["name"], 4 << 20)
+
+
+@limit(180)
+def test_changed_slots_touch_a_gadget_that_is_bound(c):
+    blade, name = loaded(c)
+    blade.daemon.stop()
+    blade.configure('slots = ("disk"); interfaces = "luns";')
+    blade.start()
+    blade.machine.wait_until(lambda: "other slots than configured" in blade.daemon.text())
+    assert len(blade.hosts_drives()) == 4
+    assert blade.host_sum(f"/dev/{name}") == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
+    blade.no_reset()

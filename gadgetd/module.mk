@@ -13,6 +13,7 @@ gadgetd_SOURCES := \
 	gadgetd/gadget_tree.cc \
 	gadgetd/host_watch.cc \
 	gadgetd/lun.cc \
+	gadgetd/planner_events.cc \
 	gadgetd/settings.cc \
 	gadgetd/slot_journal.cc \
 	gadgetd/slot_worker.cc

@@ -21,7 +21,8 @@ sim_CORES := \
 	fusefs/nbd_client/unanswered_requests.cc \
 	fusefs/nbd_server/instance_barrier.cc \
 	gadgetd/gadget_planner.cc \
-	gadgetd/gadget_report.cc
+	gadgetd/gadget_report.cc \
+	gadgetd/planner_events.cc
 
 $(BUILD)/simulate: $(call objects,$(sim_SOURCES) $(sim_CORES)) $(BUILD)/libdrivebay.a
 	$(say) LINK $@

@@ -303,6 +303,19 @@ BOOST_AUTO_TEST_CASE(a_medium_that_a_new_layout_has_no_place_for_is_taken_for_it
     BOOST_CHECK(!kernel.there("functions/mass_storage.slot1"));
 }
 
+BOOST_AUTO_TEST_CASE(a_half_made_gadget_keeps_luns_or_functions_of_another_layout) {
+    FakeKernel kernel;
+    int binds = 0;
+    for (const Interfaces made : {Interfaces::luns, Interfaces::slot, Interfaces::luns}) {
+        kernel.shape.interfaces = made;
+        BOOST_REQUIRE(raise_gadget(kernel.shape, kernel.chip(9, binds)).ok());
+        BOOST_CHECK_EQUAL(kernel.there("functions/mass_storage.slot0/lun.1"), made == Interfaces::luns);
+        BOOST_CHECK_EQUAL(kernel.there("functions/mass_storage.slot1"), made == Interfaces::slot);
+        BOOST_CHECK_EQUAL(kernel.there("configs/c.1/mass_storage.slot1"), made == Interfaces::slot);
+        kernel.write("usb_gadget/drivebay/UDC", "");
+    }
+}
+
 BOOST_AUTO_TEST_CASE(without_configfs_the_sentence_says_what_to_type) {
     FakeKernel kernel;
     fs::remove_all(kernel.shape.root);

@@ -54,6 +54,12 @@ std::string names_of(const json& blades) {
     return names;
 }
 
+std::string described(json blade) {
+    const Table slots = slot_table(blade);
+    blade.erase("slots");
+    return describe(blade) + (slots.empty() ? "" : "\n" + slots.format(colours_wanted()));
+}
+
 void finish(Invocation& invocation, const Result<json>& answer, const std::string& text) {
     if (!answer) {
         invocation.fail(answer.error());
@@ -89,7 +95,7 @@ void add_blade_commands(CLI::App& program, Invocation& invocation) {
     });
     add_verb("show", "Show all that is known of a blade")->callback([options, &invocation] {
         const Result<json> answer = about_blade(invocation, options->name, Verb::show);
-        finish(invocation, answer, answer ? describe(*answer) : "");
+        finish(invocation, answer, answer ? described(*answer) : "");
     });
 
     CLI::App* list = blade->add_subcommand("list", "List the blades and what is in their slots");

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 namespace drivebay::cli {
 namespace {
 
@@ -57,6 +59,30 @@ Cell state(const json& object, const char* key) {
     return Cell(text, colour_of_state(text));
 }
 
+Cell medium(const json& slot) {
+    Cell medium = state(slot, "state");
+    if (const std::string error = plain(slot, "error"); !error.empty()) {
+        medium.text += ": " + error;
+    } else if (slot.value("host_locked", false)) {
+        medium.text += " (in use by the host)";
+    }
+    return medium;
+}
+
+// How the host sees the device; of a blade that is away nobody knows.
+std::string usb(const json& blade) {
+    const std::string speed = plain(blade, "speed");
+    return blade.value("online", false) ? plain(blade, "udc") + (speed.empty() ? "" : ", " + speed) : "";
+}
+
+std::string age_since(const json& object, const char* key) {
+    const auto value = object.find(key);
+    const auto now = std::chrono::system_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+    return value != object.end() && value->is_number_integer() && *value <= now
+               ? human_duration(static_cast<std::uint64_t>(now - value->get<std::int64_t>()))
+               : "";
+}
+
 std::string access_of_drive(const json& drive) {
     const auto read_only = drive.find("read_only");
     return read_only != drive.end() && read_only->is_boolean() ? (read_only->get<bool>() ? "read" : "read, write") : "";
@@ -76,7 +102,7 @@ Table drive_table(const json& drives) {
 }
 
 Table blade_table(const json& blades) {
-    Table table({"BLADE", "STATE", "SLOT", "KIND", "DRIVE", "ACCESS", "MEDIUM"});
+    Table table({"BLADE", "STATE", "USB", "SLOT", "KIND", "DRIVE", "ACCESS", "MEDIUM"});
     for (const json& blade : blades) {
         const bool is_online = blade.value("online", false);
         const std::string presence = is_online ? "online" : "offline";
@@ -87,15 +113,19 @@ Table blade_table(const json& blades) {
             continue;
         }
         for (const json& slot : *slots) {
-            Cell medium = state(slot, "state");
-            if (const std::string error = plain(slot, "error"); !error.empty()) {
-                medium.text += ": " + error;
-            } else if (slot.value("host_locked", false)) {
-                medium.text += " (in use by the host)";
-            }
-            table.add({plain(blade, "name"), head, plain(slot, "slot"), plain(slot, "kind"), plain(slot, "drive"),
-                       plain(slot, "access"), medium});
+            table.add({plain(blade, "name"), head, usb(blade), plain(slot, "slot"), plain(slot, "kind"), plain(slot, "drive"),
+                       plain(slot, "access"), medium(slot)});
         }
+    }
+    return table;
+}
+
+Table slot_table(const json& blade) {
+    Table table({"SLOT", "KIND", "DRIVE", "ACCESS", "MEDIUM", "SINCE", "READ", "WRITTEN", "ERRORS"});
+    for (const json& slot : blade.value("slots", json::array())) {
+        const json served = slot.value("served", json::object());
+        table.add({plain(slot, "slot"), plain(slot, "kind"), plain(slot, "drive"), plain(slot, "access"), medium(slot),
+                   age_since(slot, "since"), size(served, "read_bytes"), size(served, "written_bytes"), plain(served, "errors")});
     }
     return table;
 }

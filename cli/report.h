@@ -16,4 +16,7 @@ Table lease_table(const nlohmann::json& leases);
 // An object as "key: value" lines, the way `show` prints it; sizes with their unit, lists of objects as JSON.
 std::string describe(const nlohmann::json& object);
 
+// A blade's slots, one a line: what is in them since when, and what its host has made of it.
+Table slot_table(const nlohmann::json& blade);
+
 }  // namespace drivebay::cli

@@ -8,20 +8,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json as_json(const protocol::Counters& counters) {
+    return {{"reads", counters.reads},
+            {"read_bytes", counters.read_bytes},
+            {"writes", counters.writes},
+            {"written_bytes", counters.written_bytes},
+            {"errors", counters.errors}};
+}
+
 Json report_served(const State& state, const Blade& blade) {
     protocol::Counters sum;
     for (const auto& [key, counters] : state.counters) {
         if (key.second == blade.name) {
-            sum.reads += counters.reads;
-            sum.read_bytes += counters.read_bytes;
-            sum.writes += counters.writes;
-            sum.written_bytes += counters.written_bytes;
+            sum.add(counters);
         }
     }
-    return {{"reads", sum.reads},
-            {"read_bytes", sum.read_bytes},
-            {"writes", sum.writes},
-            {"written_bytes", sum.written_bytes}};
+    return as_json(sum);
 }
 
 // What holds, or is about to hold, a slot.
@@ -51,6 +53,10 @@ Json report_slot(const State& state, const Blade& blade, int slot, DriveKind kin
     json["epoch"] = seen ? observed->epoch : lease ? lease->epoch : 0;
     json["host_locked"] = seen && observed->host_locked;
     json["error"] = seen ? observed->error : std::string();
+    const auto since = blade.slots_since_ms.find(slot);
+    json["since"] = seen && since != blade.slots_since_ms.end() ? Json(since->second) : Json();
+    const auto served = state.counters.find({drive, blade.name});
+    json["served"] = as_json(served == state.counters.end() ? protocol::Counters() : served->second);
     return json;
 }
 
@@ -130,12 +136,10 @@ nlohmann::ordered_json report_status(const State& state) {
     status["term"] = state.term;
     Json served = Json::array();
     for (const auto& [key, counters] : state.counters) {
-        served.push_back({{"drive", key.first},
-                          {"blade", key.second},
-                          {"reads", counters.reads},
-                          {"read_bytes", counters.read_bytes},
-                          {"writes", counters.writes},
-                          {"written_bytes", counters.written_bytes}});
+        Json entry = as_json(counters);
+        entry["drive"] = key.first;
+        entry["blade"] = key.second;
+        served.push_back(std::move(entry));
     }
     status["served"] = std::move(served);
     return status;

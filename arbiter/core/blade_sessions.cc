@@ -122,6 +122,10 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
     for (const auto& slot : observed.slots) {
         const auto* was = observed_slot(before, slot.slot);
         Lease* lease = slot.drive.empty() ? nullptr : find_by_epoch(state_, slot.drive, blade.name, slot.epoch);
+        if (!was || was->state != slot.state || was->drive != slot.drive || was->epoch != slot.epoch) {
+            // What was so before this run has been so since its grant.
+            blade.slots_since_ms[slot.slot] = !was && lease && lease->seen_loaded ? lease->since_ms : wall_ms_;
+        }
         const bool loaded = slot.state == protocol::SlotState::loaded || slot.state == protocol::SlotState::offline;
         if (lease && loaded && !lease->seen_loaded) {
             lease->seen_loaded = true;

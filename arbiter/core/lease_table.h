@@ -48,6 +48,7 @@ struct Blade {
     bool live = false;       // the session has not expired
     Instant deadline{};      // of a live session
     protocol::BladeObserved observed;
+    std::map<int, std::int64_t> slots_since_ms;  // wall time, for people: when each slot came to be as it is
     std::uint64_t version = 0;  // of its desired state; rises across terms too
     // Since the start: it held something when the arbiter ended, and has neither reported nor run out of time.
     bool awaited = false;

@@ -44,7 +44,8 @@ json to_json(const ServiceStatus& status) {
                          {"reads", view.counters.reads},
                          {"read_bytes", view.counters.read_bytes},
                          {"writes", view.counters.writes},
-                         {"written_bytes", view.counters.written_bytes}});
+                         {"written_bytes", view.counters.written_bytes},
+                         {"errors", view.counters.errors}});
     }
     return {{"boot_id", kernel_boot_id()}, {"role", status.role}, {"drives", drives}, {"views", views}};
 }

@@ -72,6 +72,8 @@ void AdmittedView::answer(IoRequest& request, int error) {
             ++writes_;
             written_bytes_ += request.length;
         }
+    } else if (error != ESHUTDOWN) {
+        ++errors_;
     }
     request.done(request, error);
 }
@@ -100,7 +102,7 @@ void AdmittedView::end(std::function<void()> drained) {
 }
 
 protocol::Counters AdmittedView::counters() const {
-    return {info_.admission.drive, info_.admission.blade, reads_, read_bytes_, writes_, written_bytes_};
+    return {info_.admission.drive, info_.admission.blade, reads_, read_bytes_, writes_, written_bytes_, errors_};
 }
 
 void AdmittedView::handle_closed() {

@@ -70,6 +70,7 @@ private:
     std::uint64_t read_bytes_ = 0;
     std::uint64_t writes_ = 0;
     std::uint64_t written_bytes_ = 0;
+    std::uint64_t errors_ = 0;
 };
 
 }  // namespace drivebay

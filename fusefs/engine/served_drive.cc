@@ -252,12 +252,7 @@ void ServedDrive::finish_fence(const Admission& admission, bool flushed, std::st
         context_.resources.loop.cancel(watch.mapped());
     }
     if (const auto view = views_.extract(admission.epoch)) {
-        const protocol::Counters last = view.mapped()->counters();
-        protocol::Counters& past = past_counters_[admission.blade];
-        past.reads += last.reads;
-        past.read_bytes += last.read_bytes;
-        past.writes += last.writes;
-        past.written_bytes += last.written_bytes;
+        past_counters_[admission.blade].add(view.mapped()->counters());
     }
     log::info("fenced", {{"drive", name_}, {"blade", admission.blade}, {"epoch", admission.epoch}, {"flushed", flushed}});
     if (!error.empty()) {
@@ -350,11 +345,7 @@ std::vector<protocol::Counters> ServedDrive::counters() const {
     std::map<std::string, protocol::Counters> sums = past_counters_;
     for (const auto& [epoch, view] : views_) {
         const protocol::Counters live = view->counters();
-        protocol::Counters& sum = sums[live.blade];
-        sum.reads += live.reads;
-        sum.read_bytes += live.read_bytes;
-        sum.writes += live.writes;
-        sum.written_bytes += live.written_bytes;
+        sums[live.blade].add(live);
     }
     std::vector<protocol::Counters> all;
     for (auto& [blade, sum] : sums) {

@@ -276,7 +276,7 @@ void fields(V& v, Fenced& m) {
 template <class V>
 void fields(V& v, Counters& m) {
     v("drive", m.drive), v("blade", m.blade), v("reads", m.reads), v("read_bytes", m.read_bytes);
-    v("writes", m.writes), v("written_bytes", m.written_bytes);
+    v("writes", m.writes), v("written_bytes", m.written_bytes), v.optional("errors", m.errors);
 }
 template <class V>
 void fields(V& v, DataPathObserved& m) {

@@ -178,7 +178,15 @@ struct Counters {
     std::uint64_t read_bytes = 0;
     std::uint64_t writes = 0;
     std::uint64_t written_bytes = 0;
+    std::uint64_t errors = 0;  // answered otherwise, less what an ended epoch refused
     bool operator==(const Counters&) const = default;
+    void add(const Counters& other) {
+        reads += other.reads;
+        read_bytes += other.read_bytes;
+        writes += other.writes;
+        written_bytes += other.written_bytes;
+        errors += other.errors;
+    }
 };
 
 struct DataPathObserved {

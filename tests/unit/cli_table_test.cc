@@ -68,13 +68,18 @@ BOOST_AUTO_TEST_CASE(sizes_are_shown_in_the_wrong_unit) {
 
 BOOST_AUTO_TEST_CASE(a_blade_without_slots_or_a_field_that_is_missing_is_not_listed) {
     const auto blades = nlohmann::json::parse(R"([{"name":"b1","online":false,"slots":[]},
-        {"name":"b2","online":true,"slots":[{"slot":0,"kind":"disk","drive":null,"access":null,"state":"empty"},
+        {"name":"b2","online":true,"udc":"configured","speed":"high-speed","slots":[{"slot":0,"kind":"disk","drive":null,"access":null,"state":"empty"},
          {"slot":1,"kind":"disk","drive":"x","access":"read","state":"error","error":"no such file"}]}])");
     BOOST_TEST(blade_table(blades).format(false) ==
-               "BLADE  STATE    SLOT  KIND  DRIVE  ACCESS  MEDIUM\n"
-               "b1     offline  -     -     -      -       -\n"
-               "b2     online   0     disk  -      -       empty\n"
-               "b2     online   1     disk  x      read    error: no such file\n");
+               "BLADE  STATE    USB                     SLOT  KIND  DRIVE  ACCESS  MEDIUM\n"
+               "b1     offline  -                       -     -     -      -       -\n"
+               "b2     online   configured, high-speed  0     disk  -      -       empty\n"
+               "b2     online   configured, high-speed  1     disk  x      read    error: no such file\n");
+    const auto blade = nlohmann::json::parse(R"({"slots":[{"slot":2,"kind":"disk","drive":"x","access":"write","state":"loaded",
+        "host_locked":true,"since":0,"served":{"read_bytes":4096,"written_bytes":0,"errors":3}}]})");
+    const std::string slots = slot_table(blade).format(false);
+    BOOST_TEST(slots.find("2     disk  x      write   loaded (in use by the host)") != std::string::npos, slots);
+    BOOST_TEST(slots.find("4 KiB  0 B      3") != std::string::npos, slots);
 }
 
 BOOST_AUTO_TEST_CASE(a_waiting_lease_does_not_say_behind_whom) {

@@ -381,8 +381,8 @@ BOOST_AUTO_TEST_SUITE(drive_policies)
 BOOST_AUTO_TEST_CASE(a_limit_is_misread_or_the_wrong_one_counts) {
     const Result<RateLimit> limit = parse_rate_limit("blade07/scratch 20M");
     BOOST_REQUIRE(limit.ok());
-    BOOST_TEST(limit->blade == "blade07");
-    BOOST_TEST(limit->drive == "scratch");
+    BOOST_TEST(limit->rule.blade == "blade07");
+    BOOST_TEST(limit->rule.drive == "scratch");
     BOOST_TEST(limit->bytes_per_second == std::uint64_t{20} << 20);
     for (const char* const wrong : {"", "blade07", "blade07/scratch", "/scratch 1M", "a b/c 1M", "blade07/scratch 20X",
                                     "blade07/scratch -1", "blade07/scratch 1", "blade07/scratch 99999999999G", "b/c  1M"}) {

@@ -10,7 +10,8 @@ import uuid
 from testing import Skip
 
 LOADED = "drivebay test: the loader runs"
-FIRST = "drivebay test: the first part is read"
+PART = "drivebay test: part {} is right"
+PARTS = [f"{number:02}" for number in range(1, 17)]
 WHOLE = "drivebay test: every byte is right"
 DAMAGED = "drivebay test: a byte is wrong"
 SAVED = "drivebay test: the loader wrote"
@@ -20,15 +21,17 @@ CONFIGURATION = f"""
 serial --unit=0 --speed=115200
 terminal_output serial
 echo "{LOADED}"
-if hashsum --hash sha256 --check /first.sum --prefix /; then
-    echo "{FIRST}"
-    if hashsum --hash sha256 --check /second.sum --prefix /; then
-        echo "{WHOLE}"
+set all=right
+for part in {" ".join(PARTS)}; do
+    if hashsum --hash sha256 --check /$part.sum --prefix /; then
+        echo "{PART.format("$part")}"
     else
         echo "{DAMAGED}"
+        set all=
     fi
-else
-    echo "{DAMAGED}"
+done
+if [ "$all" = right ]; then
+    echo "{WHOLE}"
 fi
 if search --file /drivebay.env --set where; then
     set booted=$grub_platform
@@ -49,8 +52,8 @@ def make(path, megabytes=4):
     tree = path + ".tree"
     os.makedirs(os.path.join(tree, "boot/grub"))
     files = {"boot/grub/grub.cfg": CONFIGURATION.encode()}
-    for name, quarters in (("first", 1), ("second", 3)):
-        files[name] = random.Random(name).randbytes(megabytes * quarters << 18)
+    for name in PARTS:
+        files[name] = random.Random(name).randbytes((megabytes << 20) // len(PARTS))
         files[f"{name}.sum"] = f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode()
     for name, data in files.items():
         with open(os.path.join(tree, name), "wb") as target:

@@ -82,14 +82,31 @@ class Story:
         log = self.host.run(f"dmesg | tail -n +{int(before) + 1}").out
         assert not any(word in log for word in ("reset", "disconnect", "I/O error")), log
 
+    def a_power_cycle_of_the_host_leaves_it_what_status_says(self):
+        blade = self.c["blade01"]
+        self.host.kill()
+        wait_until(lambda: not self.wire.running, 20, "the host is unplugged")
+        self.wire = usb_wire.hand_over(blade)
+        self.c.boot()
+        self.four_slots_are_seen()
+        for drive in ("image", "scratch"):
+            slot = self.d.slot(drive, "blade01")
+            assert slot["state"] == "loaded", slot
+            lun = f"/sys/kernel/config/usb_gadget/drivebay/functions/mass_storage.slot{slot['slot']}/lun.0/file"
+            assert blade.get(lun).decode().strip().endswith(f"{drive}@{slot['epoch']}"), blade.get(lun)
+        assert sha256(self.host, self.device("image")) == sha256(self.mm, "/data/image.img")
+        assert self.host.run(f"e2label {self.device('scratch')}").out.strip() == "second"
+
 
 def told(c):
     """The whole story; what the host is."""
     story = Story(c)
-    device = story.four_slots_are_seen()[0]
+    story.four_slots_are_seen()
     story.an_image_is_read()
     digest = story.a_file_system_is_written()
     digest = story.the_hosts_eject_hands_it_to_the_other_blade(digest)
     story.what_the_other_blade_wrote_is_seen_after_the_media_change(digest)
+    story.a_power_cycle_of_the_host_leaves_it_what_status_says()
+    device = story.four_slots_are_seen()[0]
     speed = c["host01"].run(f"cat {device['usb']}/speed").out.strip()
     return f"by {c['host01'].spec.controller}, {speed} Mbit/s"

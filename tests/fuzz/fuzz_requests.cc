@@ -70,7 +70,8 @@ UniqueFd connect_to(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, sizeof address.sun_path - 1);
-    const timeval limit{2, 0};
+    // A WebSocket that neither says anything nor closes is given up after 5 s, and its end waited for as long.
+    const timeval limit{8, 0};
     require(::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
                 ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
             "the arbiter takes no connection");

@@ -38,6 +38,9 @@ TEST_FLAGS := $(if $(filter release,$(VARIANT)),-O0)
 
 include $(wildcard $(addsuffix /module.mk,$(ROOMS)))
 
+# Another make, on all processors unless this one was told on how many.
+parallel_make = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # $(call objects,sources)
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(1))
 

@@ -86,10 +86,11 @@ $(BUILD)/obj/%.o: %.cc $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(quiet)$(CXX) $(COMPILE_FLAGS) $(if $(filter tests/unit/%,$<),$(TEST_FLAGS)) -MMD -MP -c -o $@ $<
 
-# Rebuilt when the flags or the compiler change, and only then.
+# Rebuilt when the flags or the compiler change, and only then: where the tree lies is of no account.
+compiled_with = $(CXX) $(filter-out -ffile-prefix-map=%,$(COMPILE_FLAGS))
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(CXX) $(COMPILE_FLAGS)' | cmp -s - $@ || printf '%s\n' '$(CXX) $(COMPILE_FLAGS)' > $@
+	@printf '%s\n' '$(compiled_with)' | cmp -s - $@ || printf '%s\n' '$(compiled_with)' > $@
 .PHONY: FORCE
 FORCE:
 

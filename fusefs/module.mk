@@ -43,6 +43,7 @@ drivebayfs_MAIN := fusefs/drivebayfs.cc
 fusefs_TESTS := \
 	tests/unit/admission_plan_test.cc \
 	tests/unit/aio_drive_test.cc \
+	tests/unit/aligned_buffer_test.cc \
 	tests/unit/data_path_test.cc \
 	tests/unit/drive_probe_test.cc \
 	tests/unit/event_loop_test.cc \
@@ -64,6 +65,7 @@ fusefs_SOURCES += \
 	fusefs/blade/blade_view.cc \
 	fusefs/blade/read_ahead.cc \
 	fusefs/blade/write_behind.cc \
+	fusefs/blade/write_coalescing.cc \
 	fusefs/blade/management_exports.cc \
 	fusefs/fuse_front/fuse_attributes.cc \
 	fusefs/fuse_front/fuse_call.cc \
@@ -100,6 +102,7 @@ fusefs_TESTS += \
 	tests/unit/kept_requests_test.cc \
 	tests/unit/read_ahead_test.cc \
 	tests/unit/write_behind_test.cc \
+	tests/unit/write_coalescing_test.cc \
 	tests/unit/fusefs_settings_test.cc \
 	tests/unit/nbd_pieces_test.cc \
 	tests/unit/pause_limit_test.cc \

@@ -72,7 +72,8 @@ BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, s
       closed_(std::move(closed)),
       kept_(epochs.find(settings_.drive, settings_.epoch)),
       was_opened_(kept_ != nullptr),
-      read_ahead_(loop, [this](IoRequest& request) { drive_->submit(request); }),
+      read_ahead_(loop, [this](IoRequest& request) { send(request); }),
+      write_coalescing_([this](IoRequest& request) { drive_->submit(request); }),
       write_error_(kept_ != nullptr ? kept_->write_error.load() : 0) {
     counters_.drive = settings_.drive;
     counters_.blade = settings_.blade;
@@ -109,7 +110,7 @@ void BladeDrive::give_up() {
 void BladeDrive::submit(IoRequest& request) {
     if (request.operation == IoOperation::read && drive_->state() == NbdDrive::State::online) {
         if (!read_ahead_.serve(request)) {
-            drive_->submit(request);
+            send(request);
         }
         return read_ahead_.advance(request, info_.geometry.size);
     }
@@ -118,15 +119,23 @@ void BladeDrive::submit(IoRequest& request) {
     }
     if (request.answered_early) {
         write_behind_.take_anyway(request.length, BootClock::now());
-        follow(request);
     } else if (request.answer_early != nullptr && !request.fua && answers_early_ &&
                drive_->state() == NbdDrive::State::online && write_behind_.take(request.length, BootClock::now())) {
         request.answered_early = true;
         request.answer_early(request);
-        follow(request);
-    } else if (changes_drive(request.operation) || request.operation == IoOperation::flush) {
+    }
+    if (changes_drive(request.operation) || request.operation == IoOperation::flush) {
         follow(request);
     }
+    if (request.answered_early) {
+        write_coalescing_.take(request);
+    } else {
+        send(request);
+    }
+}
+
+void BladeDrive::send(IoRequest& request) {
+    write_coalescing_.send_before(request);
     drive_->submit(request);
 }
 
@@ -267,8 +276,8 @@ DrainAnswer BladeDrive::verdict() const {
                 fmt::format("a write to {} failed after it was answered: {}", settings_.drive, std::strerror(write_error_))};
     }
     if (drive_->state() == NbdDrive::State::ended && drive_->refused_writes() > 0) {
-        return {protocol::Outcome::lost, fmt::format("{} writes to {} were refused because epoch {} had ended",
-                                                     drive_->refused_writes(), settings_.drive, settings_.epoch)};
+        return {protocol::Outcome::lost,
+                fmt::format("writes to {} were refused because epoch {} had ended", settings_.drive, settings_.epoch)};
     }
     return {protocol::Outcome::drained, ""};
 }
@@ -292,7 +301,7 @@ void BladeDrive::try_close() {
     flush_.operation = IoOperation::flush;
     flush_.context = this;
     flush_.done = [](IoRequest& request, int error) { static_cast<BladeDrive*>(request.context)->flushed(error); };
-    drive_->submit(flush_);
+    send(flush_);
 }
 
 void BladeDrive::flushed(int error) {

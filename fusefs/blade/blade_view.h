@@ -1,6 +1,7 @@
 // One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH
-// after the last close, and what became of it. A host that reads in order is read ahead for (ReadAhead). Writes are answered early (WriteBehind) while it is connected. If one of
-// them fails, the next write or flush that is answered tells so, as with a disk's own write cache. Loop thread only.
+// after the last close, and what became of it. A host that reads in order is read ahead for (ReadAhead). Writes are answered
+// early (WriteBehind) while it is connected, and those that follow each other sent together (WriteCoalescing). If one of them
+// fails, the next write or flush that is answered tells so, as with a disk's own write cache. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -12,6 +13,7 @@
 #include "fusefs/control/drain_service.h"
 #include "fusefs/blade/read_ahead.h"
 #include "fusefs/blade/write_behind.h"
+#include "fusefs/blade/write_coalescing.h"
 #include "fusefs/engine/view.h"
 #include "fusefs/keeper/kept_epochs.h"
 #include "fusefs/loop/event_loop.h"
@@ -53,6 +55,7 @@ public:
 private:
     friend class BladeView;
     void submit(IoRequest& request);
+    void send(IoRequest& request);
     void follow(IoRequest& request);
     int outcome_of(const IoRequest& request, int error);
     void note_write_error(int error);
@@ -87,6 +90,7 @@ private:
     protocol::Counters counters_;
     ReadAhead read_ahead_;
     WriteBehind write_behind_;
+    WriteCoalescing write_coalescing_;
     bool answers_early_ = true;  // until such a write fails: then each one gets its own answer
     int write_error_ = 0;        // as KeptEpoch's
     std::map<std::uint64_t, std::function<void()>> on_end_;

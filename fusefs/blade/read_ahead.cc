@@ -171,6 +171,7 @@ void ReadAhead::forget_when_idle() {
         if (turns_ == turns_seen_) {
             drop_if([](const Chunk&) { return true; });
             readers_ = {};
+            buffers_.release(0);
         }
         forget_when_idle();
     });

@@ -19,10 +19,15 @@ void AlignedBuffer::reset() {
     }
 }
 
-BufferPool::~BufferPool() {
+BufferPool::~BufferPool() { release(0); }
+
+void BufferPool::release(std::size_t kept) {
     for (std::vector<std::byte*>& pieces : free_) {
-        for (std::byte* piece : pieces) {
-            std::free(piece);
+        const std::size_t capacity = page << (&pieces - free_.data());
+        while (kept_ > kept && !pieces.empty()) {
+            std::free(pieces.back());
+            pieces.pop_back();
+            kept_ -= capacity;
         }
     }
 }
@@ -44,12 +49,13 @@ AlignedBuffer BufferPool::take(std::size_t size) {
 
 void BufferPool::give_back(std::byte* data, std::size_t capacity) {
     const std::size_t index = class_of(capacity);
-    if (index < classes && kept_ + capacity <= kept_limit_) {
-        free_[index].push_back(data);
-        kept_ += capacity;
-    } else {
-        std::free(data);
+    if (index >= classes || capacity > kept_limit_) {
+        return std::free(data);
     }
+    // What was in use last is the likeliest to be asked for again; what was kept before may be of a size that nobody asks for.
+    release(kept_limit_ - capacity);
+    free_[index].push_back(data);
+    kept_ += capacity;
 }
 
 }  // namespace drivebay

@@ -52,6 +52,9 @@ public:
 
     // At least `size` bytes, in whole pages; contents undefined. An empty buffer if there is no memory.
     AlignedBuffer take(std::size_t size);
+    // Of the unused memory at most `kept` bytes stay; the smallest pieces go first.
+    void release(std::size_t kept);
+    std::size_t kept() const { return kept_; }  // bytes of unused memory
 
 private:
     friend class AlignedBuffer;

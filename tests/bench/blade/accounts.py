@@ -1,12 +1,10 @@
 """Who used a machine's processors: seconds by name since it was booted, and what they came to between two moments."""
 
-# Of a thread's name, what its work is called. What is not here is 'other'.
+# Of a process' name, what its work is called. What is not here, or ended meanwhile, is 'other'.
 CALLED = {
-    "fio": "fio",
     "usb-storage": "the host's usb-storage",
     "file-storage": "the LUN",
     "drivebayfs": "drivebayfs",
-    "data": "drivebayfs",
     "drivebay-gadget": "gadgetd",
     "drivebay-arbite": "arbiterd",
 }
@@ -31,7 +29,6 @@ def _processor_seconds(called):
                 name, _, rest = stat.read().partition("(")[2].rpartition(")")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # utime stime cutime cstime: of a process that ended, too, in its parent's
         own = sum(int(field) for field in rest.split()[11:13]) / tick
         if name in called:
             found[called[name]] = found.get(called[name], 0) + own

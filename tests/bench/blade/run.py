@@ -5,7 +5,8 @@
 
 Both are LUNs of gadgets of the same blade in the virtual chassis, on the same virtual disk hardware; the network between the
 blade and the management module is delayed by 0, 1 and 5 ms a round trip. BENCH_SECONDS (a measurement), BENCH_ROUNDS. Prints a
-table and writes BUILD/bench/blade.json: MB/s or reads a second of both sides in every round, and ratios of medians.
+table, and who used the blade's processor in the sequential loads with 1 ms; writes BUILD/bench/blade.json: MB/s or reads a
+second of both sides in every round, ratios of medians, shares of the blade's and the management module's processors.
 """
 import argparse
 import json
@@ -16,6 +17,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "chassis")]
 
+from accounts import processor_seconds, shares  # noqa: E402
 from chassis import Chassis  # noqa: E402
 from deployment import Deployment  # noqa: E402
 from machine import wait_until  # noqa: E402
@@ -75,6 +77,10 @@ def _programs():
     return found
 
 
+def in_words(parts):
+    return ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= 0.005)
+
+
 def place(chassis):
     """The host's two devices: drivebay's and the plain one."""
     deployment, blade = Deployment(chassis), chassis["blade01"]
@@ -100,24 +106,32 @@ def main():
         ours, plain = place(chassis)
         blade = chassis["blade01"]
         results["programs"]["idle"] = programs(blade)
+        said = []
         print(f"{'':18} {'round trip':>10} {'drivebay':>14} {'plain file':>14} {'ratio':>6}")
         for milliseconds in ROUND_TRIPS_MS:
             chassis.delay("blade01", milliseconds / 2)
             for load in LOADS:
                 sides = {"drivebay": [], "plain": []}
+                spent = {}
                 for _ in range(rounds):
                     for side, device in (("drivebay", ours), ("plain", plain)):
+                        before = {name: processor_seconds(chassis[name]) for name in ("blade01", "mm")}
                         sides[side].append(measure(blade, device, load, seconds))
+                        spent[side] = {name: shares(then, processor_seconds(chassis[name])) for name, then in before.items()}
                 medians = {side: statistics.median(figures) for side, figures in sides.items()}
                 ratio = medians["drivebay"] / medians["plain"]
                 name, unit = load[:2]
-                results["loads"].append({"load": name, "round_trip_ms": milliseconds, "unit": unit, "ratio": ratio, **sides})
+                results["loads"].append({"load": name, "round_trip_ms": milliseconds, "unit": unit, "ratio": ratio, **sides,
+                                         "processors": spent})
                 goal = ""
                 if name.startswith("sequential") and milliseconds == 1:
                     goal = f"  goal {GOAL}: {'met' if ratio >= GOAL else 'missed'}"
+                    said += [f"{name}, {side}: the blade's processor was used by {in_words(of['blade01'])}"
+                             for side, of in spent.items()]
                 print(f"{name:18} {milliseconds:>7} ms {medians['drivebay']:>9.1f} {unit} {medians['plain']:>9.1f} {unit} "
                       f"{ratio:>6.2f}{goal}", flush=True)
         results["programs"]["busy"] = programs(blade)
+    print("\n".join(said))
     for when, found in results["programs"].items():
         for name, one in sorted(found.items()):
             print(f"{name}, {when}: {one['rss_kib'] / 1024:.1f} MiB resident (PSS {one['pss_kib'] / 1024:.1f}), "

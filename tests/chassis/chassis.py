@@ -103,7 +103,7 @@ class Chassis:
         for machine in self:
             if not machine.running:
                 machine.power_on()
-        end = time.monotonic() + 60 + 20 * len(self.specs)
+        end = time.monotonic() + sum(200 if one.systemd else 40 for one in self.specs)
         for machine in self:
             machine.wait_ready(max(1, end - time.monotonic()))
 

@@ -5,14 +5,15 @@
 
 In FOLDER: arbiter.sock and drivebayfs.sock are served; `desired` (a JSON list of slots) is sent
 whenever it changes, and at each hello; `outcome` is drivebayfs' answer to a drain (drained
-without one); with `dead` it
-knows no medium; `observed` is what gadgetd said last, `hellos` and `drains` hold one JSON a line.
+without one); with `dead` it knows no medium; `observed` is what gadgetd said last, `hellos` and `drains` hold one JSON a line.
+A SIGHUP has it forget the past; `forgotten` is there afterwards.
 """
 import asyncio
 import base64
 import hashlib
 import json
 import os
+import signal
 import struct
 import sys
 
@@ -68,6 +69,10 @@ class Doubles:
     def __init__(self, folder):
         self.folder, self.writer, self.sent, self.version = folder, None, None, 0
         self.asked_for = set()
+
+    def forget(self):
+        self.__init__(self.folder)
+        replace(self.path("forgotten"), "")
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -130,6 +135,7 @@ class Doubles:
         writer.close()
 
     async def run(self):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.forget)
         await asyncio.start_unix_server(self.arbiter, self.path("arbiter.sock"))
         await asyncio.start_unix_server(self.drivebayfs, self.path("drivebayfs.sock"))
         while True:

@@ -66,12 +66,15 @@ class Process:
 
 
 def wait_until(condition, limit=10, what="", pause=0.05):
-    """The first true value of condition(); Failed, with `what`, when there is none in time."""
+    """The first true value of condition(); Failed, with `what`, when there is none in time.
+
+    It looks for half of the time at most: an emulated processor that answers has nothing left for what is waited for."""
     end = time.monotonic() + limit
     while True:
+        begin = time.monotonic()
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             raise Failed(f"not so within {limit} s: {what or getattr(condition, '__name__', '')}")
-        time.sleep(pause)
+        time.sleep(max(pause, time.monotonic() - begin))

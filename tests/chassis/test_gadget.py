@@ -2,11 +2,14 @@
 are doubles (gadget_doubles.py), the media plain files."""
 import json
 import os
+import signal
 
 import usb_gadget
+from spec import Spec
 from testing import limit
 
-MACHINES = ["blade01"]
+# Host and device in one: a second processor lets them work at once.
+MACHINES = [Spec("blade01", udcs=1, cpus=2)]
 TREE = "/sys/kernel/config/usb_gadget/drivebay"
 WORK = "/run/gadget"
 MEDIA = "/run/media"
@@ -16,8 +19,18 @@ drivebayfs = "{WORK}/drivebayfs.sock"; run_dir = "{WORK}/run";
 """
 
 
+doubles = None
+
+
+def setup(c):
+    global doubles
+    c["blade01"].run(f"mkdir {WORK}")
+    doubles = c["blade01"].start("doubles", [os.path.join(os.path.dirname(os.path.abspath(__file__)), "gadget_doubles.py"), WORK])
+    c["blade01"].wait_until(f"test -S {WORK}/drivebayfs.sock", 30)
+
+
 class Blade:
-    """A blade with the doubles running and gadgetd's configuration in place."""
+    """A blade with the doubles as new and gadgetd's configuration in place."""
 
     def __init__(self, c):
         self.c, self.machine = c, c["blade01"]
@@ -28,11 +41,10 @@ class Blade:
             for gadget in /sys/kernel/config/usb_gadget/*/UDC; do
                 test -e $gadget && test -n "$(cat $gadget)" && echo >$gadget
             done
-            rm -rf {WORK} {MEDIA}; mkdir -p {WORK} {MEDIA}; dmesg -C; true""")
+            find {WORK} -mindepth 1 ! -type s -delete; rm -rf {MEDIA}; mkdir {MEDIA}; dmesg -C""")
         self.machine.put(f"{WORK}/config", CONFIG)
-        self.machine.start("doubles", [os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                                    "gadget_doubles.py"), WORK])
-        self.machine.wait_until(f"test -S {WORK}/drivebayfs.sock", 30)
+        doubles.kill(signal.SIGHUP)
+        self.machine.wait_until(f"test -e {WORK}/forgotten")
 
     @property
     def program(self):

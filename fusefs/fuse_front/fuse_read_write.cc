@@ -9,6 +9,7 @@
 
 #include "fusefs/fuse_front/fuse_io.h"
 #include "fusefs/fuse_front/fuse_range.h"
+#include "lib/base/log.h"
 
 namespace drivebay {
 
@@ -136,7 +137,10 @@ void FuseChannel::write(KeptRequest& kept, const fuse_write_in& asked) {
     FuseHandle* const handle = shared_.handles.find(asked.fh);
     const bool was_answered = kept.state.load() == KeptRequest::answered;
     if (handle == nullptr || !handle->writable) {
-        return was_answered ? forget(kept) : answer(kept, EBADF);
+        if (was_answered) {
+            log::error("an answered write is lost: its file is not open any more", {{"bytes", asked.size}});
+        }
+        return answer(kept, EBADF);
     }
     const FuseRange range = clipped_range(asked.offset, asked.size, handle->view->info().geometry.size);
     if (range.length == 0 && asked.size > 0) {
@@ -150,6 +154,7 @@ void FuseChannel::write(KeptRequest& kept, const fuse_write_in& asked) {
     if (was_answered) {
         io.request.answered_early = true;
         ++handle->unsent;
+        send_written(io);  // again: who answered it died perhaps before the answer left
     } else if (shared_.requests.may_stay(kept)) {
         io.request.answer_early = [](IoRequest& request) {
             Io& early = *static_cast<Io*>(request.context);

@@ -96,6 +96,7 @@ fusefs_SOURCES += \
 	fusefs/settings.cc
 
 fusefs_TESTS += \
+	tests/unit/blade_view_test.cc \
 	tests/unit/fuse_channel_test.cc \
 	tests/unit/fuse_front_test.cc \
 	tests/unit/fuse_range_test.cc \

@@ -334,15 +334,20 @@ void BladeDrive::over(DrainAnswer answer) {
     std::exchange(closed_, {})(std::move(answer));
 }
 
+// A drive that failed is over, too: it serves nothing any more, and only another epoch can begin anew.
+ViewStatus::State BladeDrive::told_state() const {
+    if (!drive_ || drive_->state() == NbdDrive::State::offline || drive_->state() == NbdDrive::State::closed) {
+        return ViewStatus::State::offline;
+    }
+    return is_over() ? ViewStatus::State::ended : ViewStatus::State::online;
+}
+
 ViewStatus BladeDrive::status() const {
     ViewStatus status;
     status.admission = info_.admission;
     status.handles = views_;
     status.counters = counters_;
-    const NbdDrive::State state = drive_ ? drive_->state() : NbdDrive::State::offline;
-    status.state = state == NbdDrive::State::ended                                        ? ViewStatus::State::ended
-                   : state == NbdDrive::State::online || state == NbdDrive::State::paused ? ViewStatus::State::online
-                                                                                          : ViewStatus::State::offline;
+    status.state = told_state();
     status.in_flight = drive_ ? drive_->unanswered() : 0;
     return status;
 }

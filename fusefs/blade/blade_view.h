@@ -60,6 +60,7 @@ private:
     int outcome_of(const IoRequest& request, int error);
     void note_write_error(int error);
     bool is_over() const;
+    ViewStatus::State told_state() const;
     void connect();
     void on_connected(Result<std::unique_ptr<NbdDrive>> drive);
     void serve_waiting();

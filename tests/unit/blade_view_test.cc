@@ -1,0 +1,136 @@
+// What a blade says of its epochs: while they go on, and how they ended.
+#define BOOST_TEST_DYN_LINK
+#include "fusefs/blade/blade_view.h"
+
+#include <boost/test/unit_test.hpp>
+#include <cerrno>
+#include <future>
+
+#include "tests/unit/nbd_server_double.h"
+
+namespace drivebay {
+
+namespace {
+
+using protocol::Outcome;
+
+// A host's request, in memory that outlives the process or not.
+struct Asked {
+    explicit Asked(IoOperation operation, bool early = false) : memory(operation == IoOperation::flush ? 0 : 512) {
+        request.operation = operation;
+        request.length = static_cast<std::uint32_t>(memory.size());
+        request.data = memory.data();
+        request.context = this;
+        request.done = [](IoRequest& finished, int error) {
+            static_cast<Asked*>(finished.context)->outcome.set_value(error);
+        };
+        if (early) {
+            request.answer_early = [](IoRequest&) {};
+        }
+    }
+    int wait() { return outcome.get_future().get(); }
+
+    std::vector<std::byte> memory;
+    IoRequest request;
+    std::promise<int> outcome;
+};
+
+struct Blade {
+    NbdServerDouble server;
+    Result<KeptMemory> memory = KeptMemory::create();
+    KeptEpochs epochs{memory->layout()};
+    EventLoop loop;
+    std::shared_ptr<BladeDrive> drive;
+    std::shared_ptr<View> view;
+    std::promise<DrainAnswer> closed;
+    std::thread thread = std::thread([this] { loop.run(); });
+
+    Blade() {
+        BladeDrive::Settings settings;
+        settings.uri = server.uri("blade01/d@7");
+        settings.blade = "blade01";
+        settings.drive = "d";
+        settings.epoch = 7;
+        settings.pause_limit = std::chrono::seconds(8);
+        drive =
+            std::make_shared<BladeDrive>(loop, epochs, settings, [this](DrainAnswer told) { closed.set_value(told); });
+    }
+
+    ~Blade() {
+        in_loop([&] {
+            view.reset();
+            drive->give_up();
+        });
+        in_loop([&] { drive.reset(); });
+        loop.stop();
+        thread.join();
+    }
+
+    void in_loop(const std::function<void()>& work) {
+        std::promise<void> done;
+        loop.post([&] {
+            work();
+            done.set_value();
+        });
+        done.get_future().wait();
+    }
+
+    // 0 or an errno.
+    int open() {
+        std::promise<int> opened;
+        loop.post([&] {
+            drive->open(Mode::write, [&](Result<std::shared_ptr<View>> found) {
+                view = found ? std::move(*found) : nullptr;
+                opened.set_value(found ? 0 : found.error().code);
+            });
+        });
+        return opened.get_future().get();
+    }
+
+    int ask(IoOperation operation, bool early = false) {
+        Asked asked(operation, early);
+        in_loop([&] { view->submit(asked.request); });
+        return asked.wait();
+    }
+
+    ViewStatus status() {
+        ViewStatus told;
+        in_loop([&] { told = drive->status(); });
+        return told;
+    }
+
+    // What a drain is told once the host has let go of it.
+    DrainAnswer let_go() {
+        in_loop([&] { view.reset(); });
+        return closed.get_future().get();
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(blade_view, Blade)
+
+BOOST_AUTO_TEST_CASE(a_flush_that_failed_leaves_its_slot_dead) {
+    BOOST_REQUIRE(open() == 0);
+    BOOST_TEST(ask(IoOperation::write) == 0);
+    BOOST_TEST((status().state == ViewStatus::State::online));
+    server.flush_error = EIO;
+    BOOST_TEST(ask(IoOperation::flush) == EIO);
+    BOOST_TEST((status().state == ViewStatus::State::ended));
+    BOOST_TEST((let_go().outcome == Outcome::lost));
+}
+
+BOOST_AUTO_TEST_CASE(a_management_module_that_was_restarted_leaves_the_slot_dead) {
+    BOOST_REQUIRE(open() == 0);
+    BOOST_TEST(ask(IoOperation::write) == 0);
+    server.go_away();
+    server.description = "drivebay boot=second epoch=7";
+    server.listen_again();
+    BOOST_TEST(ask(IoOperation::read) == EIO);
+    BOOST_TEST((status().state == ViewStatus::State::ended));
+    BOOST_TEST((let_go().outcome == Outcome::lost));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace drivebay

@@ -155,6 +155,16 @@ ServiceStatus BladeCatalogue::status() {
     for (const auto& [key, open] : open_) {
         status.views.push_back(open.drive->status());
     }
+    for (const auto& [key, held] : held_) {
+        if (!open_.contains(key)) {
+            ViewStatus& waiting = status.views.emplace_back();
+            waiting.admission.drive = key.first;
+            waiting.admission.blade = settings_.blade;
+            waiting.admission.epoch = key.second;
+            waiting.state = ViewStatus::State::offline;
+            waiting.handles = held.files;
+        }
+    }
     return status;
 }
 

@@ -48,6 +48,7 @@ public:
     // is known here of an epoch with write access.
     void drain(const std::string& drive, const std::string& blade, Epoch epoch,
                std::function<void(DrainAnswer)> callback) override;
+    // An open file whose view is still to come is told as offline: who missed it would take its epoch for ended.
     ServiceStatus status() override;
 
     // After `limit` what was answered early and could not be sent is given up, and nothing is flushed any more: for a program

@@ -344,7 +344,9 @@ ViewStatus::State BladeDrive::told_state() const {
 
 ViewStatus BladeDrive::status() const {
     ViewStatus status;
-    status.admission = info_.admission;
+    // What was asked for: the server's word comes with the connection.
+    const Mode mode = kept_ != nullptr ? Mode::write : info_.admission.mode;
+    status.admission = {settings_.drive, settings_.blade, mode, settings_.epoch};
     status.handles = views_;
     status.counters = counters_;
     status.state = told_state();

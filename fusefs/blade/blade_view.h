@@ -50,6 +50,7 @@ public:
 
     // True once no more views can be had: the next open is another BladeDrive's.
     bool closing() const { return closing_; }
+    // Offline until it is connected.
     ViewStatus status() const;
 
 private:

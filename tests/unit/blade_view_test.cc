@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <future>
 
+#include "fusefs/blade/blade_catalogue.h"
 #include "tests/unit/nbd_server_double.h"
 
 namespace drivebay {
@@ -129,6 +130,31 @@ BOOST_AUTO_TEST_CASE(a_management_module_that_was_restarted_leaves_the_slot_dead
     BOOST_TEST(ask(IoOperation::read) == EIO);
     BOOST_TEST((status().state == ViewStatus::State::ended));
     BOOST_TEST((let_go().outcome == Outcome::lost));
+}
+
+BOOST_AUTO_TEST_CASE(an_epoch_that_is_being_connected_is_not_told_of) {
+    BOOST_REQUIRE((epochs.of("d", 7) != nullptr));
+    const ViewStatus told = status();
+    BOOST_TEST(told.admission.drive == "d");
+    BOOST_TEST(told.admission.blade == "blade01");
+    BOOST_TEST(told.admission.epoch == 7U);
+    BOOST_TEST((told.state == ViewStatus::State::offline));
+}
+
+BOOST_AUTO_TEST_CASE(an_open_file_whose_epoch_nobody_could_reach_yet_is_not_told_of) {
+    BladeSettings settings;
+    settings.blade = "blade01";
+    BladeCatalogue catalogue(loop, memory->layout(), settings);
+    std::shared_ptr<void> hold = catalogue.hold("", {"d", 7, 0});
+    const std::vector<ViewStatus> told = catalogue.status().views;
+    BOOST_REQUIRE(told.size() == 1U);
+    BOOST_TEST(told[0].admission.drive == "d");
+    BOOST_TEST(told[0].admission.blade == "blade01");
+    BOOST_TEST(told[0].admission.epoch == 7U);
+    BOOST_TEST(told[0].handles == 1U);
+    BOOST_TEST((told[0].state == ViewStatus::State::offline));
+    hold.reset();
+    BOOST_TEST(catalogue.status().views.empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

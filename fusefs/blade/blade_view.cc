@@ -74,7 +74,8 @@ BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, s
       was_opened_(kept_ != nullptr),
       read_ahead_(loop, [this](IoRequest& request) { send(request); }),
       write_coalescing_([this](IoRequest& request) { drive_->submit(request); }),
-      write_error_(kept_ != nullptr ? kept_->write_error.load() : 0) {
+      write_error_(kept_ != nullptr ? kept_->write_error.load() : 0),
+      refused_(kept_ != nullptr ? kept_->refused.load() : 0) {
     counters_.drive = settings_.drive;
     counters_.blade = settings_.blade;
 }
@@ -156,6 +157,7 @@ int BladeDrive::outcome_of(const IoRequest& request, int error) {
         if (error != 0 && !is_over()) {
             log::error("an answered write failed", {{"drive", settings_.drive}, {"epoch", settings_.epoch}, {"error", error}});
             answers_early_ = false;
+            note_refused(error);
             note_write_error(error);
         }
         return error;
@@ -171,6 +173,15 @@ void BladeDrive::note_write_error(int error) {
     write_error_ = error;
     if (kept_ != nullptr) {
         kept_->write_error.store(error);
+    }
+}
+
+// For ever, since nobody can tell whether the host has heard of it: f_mass_storage swallows the error of the fsync with
+// which a host closes its drive.
+void BladeDrive::note_refused(int error) {
+    refused_ = error;
+    if (kept_ != nullptr) {
+        kept_->refused.store(error);
     }
 }
 
@@ -218,9 +229,7 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
         for (const Waiting& waiting : std::exchange(waiting_, {})) {
             waiting.opened(told);
         }
-        const bool lost = error.code == ENOENT && kept_ != nullptr && !KeptEpochs::unflushed_with(*kept_).empty();
-        return over(lost ? DrainAnswer{protocol::Outcome::lost, unflushed_sentence()}
-                         : DrainAnswer{protocol::Outcome::unknown, error.message});
+        return over(error.code == ENOENT ? verdict_of_gone(error) : DrainAnswer{protocol::Outcome::unknown, error.message});
     }
     drive_ = std::move(*drive);
     if (info_.admission.mode == Mode::write) {
@@ -264,6 +273,21 @@ std::string BladeDrive::unflushed_sentence() const {
     return fmt::format("epoch {} of {} ended before what was written was flushed", settings_.epoch, settings_.drive);
 }
 
+std::string BladeDrive::refused_sentence() const {
+    return fmt::format("a write to {} failed after it was answered: {}", settings_.drive, std::strerror(refused_));
+}
+
+// Of an epoch that had ended before this process could connect.
+DrainAnswer BladeDrive::verdict_of_gone(const Error& error) const {
+    if (refused_ != 0) {
+        return {protocol::Outcome::lost, refused_sentence()};
+    }
+    if (kept_ != nullptr && !KeptEpochs::unflushed_with(*kept_).empty()) {
+        return {protocol::Outcome::lost, unflushed_sentence()};
+    }
+    return {protocol::Outcome::unknown, error.message};
+}
+
 DrainAnswer BladeDrive::verdict() const {
     if (drive_->state() == NbdDrive::State::failed) {
         return {protocol::Outcome::lost, drive_->failure()};
@@ -271,9 +295,8 @@ DrainAnswer BladeDrive::verdict() const {
     if (drive_->unflushed()) {
         return {protocol::Outcome::lost, unflushed_sentence()};
     }
-    if (write_error_ != 0) {
-        return {protocol::Outcome::lost,
-                fmt::format("a write to {} failed after it was answered: {}", settings_.drive, std::strerror(write_error_))};
+    if (refused_ != 0) {
+        return {protocol::Outcome::lost, refused_sentence()};
     }
     if (drive_->state() == NbdDrive::State::ended && drive_->refused_writes() > 0) {
         return {protocol::Outcome::lost,

@@ -1,7 +1,8 @@
 // One (drive, epoch) of a blade: the NBD connection that all its open files share, from the first open to the FLUSH
 // after the last close, and what became of it. A host that reads in order is read ahead for (ReadAhead). Writes are answered
 // early (WriteBehind) while it is connected, and those that follow each other sent together (WriteCoalescing). If one of them
-// fails, the next write or flush that is answered tells so, as with a disk's own write cache. Loop thread only.
+// fails, the next write or flush that is answered tells so, as with a disk's own write cache, and the epoch ends as lost. Loop
+// thread only.
 #pragma once
 
 #include <functional>
@@ -60,6 +61,7 @@ private:
     void follow(IoRequest& request);
     int outcome_of(const IoRequest& request, int error);
     void note_write_error(int error);
+    void note_refused(int error);
     bool is_over() const;
     ViewStatus::State told_state() const;
     void connect();
@@ -72,7 +74,9 @@ private:
     void close(DrainAnswer answer);
     void over(DrainAnswer answer);
     DrainAnswer verdict() const;
+    DrainAnswer verdict_of_gone(const Error& error) const;
     std::string unflushed_sentence() const;
+    std::string refused_sentence() const;
 
     struct Waiting {
         Mode mode;
@@ -95,6 +99,7 @@ private:
     WriteCoalescing write_coalescing_;
     bool answers_early_ = true;  // until such a write fails: then each one gets its own answer
     int write_error_ = 0;        // as KeptEpoch's
+    int refused_ = 0;            // as KeptEpoch's
     std::map<std::uint64_t, std::function<void()>> on_end_;
     std::uint64_t last_end_ = 0;
     IoRequest flush_;

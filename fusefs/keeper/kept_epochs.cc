@@ -36,6 +36,7 @@ KeptEpoch* KeptEpochs::of(std::string_view drive, Epoch epoch) {
     if (record != nullptr) {
         record->unflushed.store(0);
         record->write_error.store(0);
+        record->refused.store(0);
         record->epoch = epoch;
         record->sequence = ++layout_.header.last_epoch_sequence;
         set_name(record->drive, drive);

@@ -77,6 +77,7 @@ struct KeptEpoch {
     std::atomic<std::uint32_t> state;
     std::atomic<std::uint32_t> unflushed;  // 1: some write was answered by the server that no FLUSH covers
     std::atomic<std::int32_t> write_error;  // an errno: an answered write failed, and the asker does not know of it yet
+    std::atomic<std::int32_t> refused;  // an errno: an answered write failed, whoever knows of it
     std::uint64_t epoch;
     std::uint64_t sequence;  // rises: the oldest that is over makes room
     KeptName drive;
@@ -86,7 +87,7 @@ struct KeptEpoch {
 struct KeptLayout {
     static constexpr std::uint64_t magic = 0x7065656b79616264;  // "dbaykeep"
     // To be raised whenever a record or a number below changes: a server leaves alone what it cannot read.
-    static constexpr std::uint32_t version = 2;
+    static constexpr std::uint32_t version = 3;
 
     // The kernel wants room for the largest write and 4 KiB of header (fs/fuse/dev.c, fuse_dev_do_read).
     static constexpr std::size_t page = 4096;

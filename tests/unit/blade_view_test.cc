@@ -157,6 +157,27 @@ BOOST_AUTO_TEST_CASE(an_open_file_whose_epoch_nobody_could_reach_yet_is_not_told
     BOOST_TEST(catalogue.status().views.empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_refused_write_counts_as_drained_once_a_flush_has_told_of_it) {
+    BOOST_REQUIRE(open() == 0);
+    server.error = ENOSPC;
+    BOOST_TEST(ask(IoOperation::write, true) == ENOSPC);
+    server.error = 0;
+    BOOST_TEST(ask(IoOperation::flush) == ENOSPC);  // which f_mass_storage swallows where the host closes its drive
+    BOOST_TEST(ask(IoOperation::flush) == 0);
+    BOOST_TEST((let_go().outcome == Outcome::lost));
+}
+
+BOOST_AUTO_TEST_CASE(a_successor_drains_what_its_predecessor_was_refused) {
+    epochs.of("d", 7)->refused.store(ENOSPC);
+    in_loop([&] {
+        drive = std::make_shared<BladeDrive>(loop, epochs,
+                                             BladeDrive::Settings{server.uri("blade01/d@7"), "blade01", "d", 7, {}},
+                                             [this](DrainAnswer told) { closed.set_value(told); });
+    });
+    BOOST_REQUIRE(open() == 0);
+    BOOST_TEST((let_go().outcome == Outcome::lost));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

@@ -206,16 +206,12 @@ void BladeDrive::connect() {
     NbdDrive::open(loop_, settings, [self = shared_from_this()](Result<std::unique_ptr<NbdDrive>> drive) {
         self->connecting_ = false;
         if (drive) {
-            Result<ViewInfo> info =
-                blade_view_info(self->settings_.blade, self->settings_.drive, (*drive)->description());
-            if (info) {
+            const Settings& asked = self->settings_;
+            if (Result<ViewInfo> info = blade_view_info(asked.blade, asked.drive, (*drive)->description())) {
                 self->info_ = std::move(*info);
+            } else {
+                drive = info.error();
             }
-            (*drive)->on_state([weak = self->weak_from_this()](NbdDrive::State state) {
-                if (const auto alive = weak.lock()) {
-                    alive->on_state(state);
-                }
-            });
         }
         self->on_connected(std::move(drive));
     });
@@ -229,9 +225,14 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
         for (const Waiting& waiting : std::exchange(waiting_, {})) {
             waiting.opened(told);
         }
-        return over(error.code == ENOENT ? verdict_of_gone(error) : DrainAnswer{protocol::Outcome::unknown, error.message});
+        return error.code == ENOENT ? gone(error) : over({protocol::Outcome::unknown, error.message});
     }
     drive_ = std::move(*drive);
+    drive_->on_state([weak = weak_from_this()](NbdDrive::State state) {
+        if (const auto self = weak.lock()) {
+            self->on_state(state);
+        }
+    });
     if (info_.admission.mode == Mode::write) {
         kept_ = epochs_.of(settings_.drive, settings_.epoch);
         if (kept_ == nullptr) {
@@ -240,6 +241,20 @@ void BladeDrive::on_connected(Result<std::unique_ptr<NbdDrive>> drive) {
         }
     }
     serve_waiting();
+}
+
+// The epoch had ended before this process could connect.
+void BladeDrive::gone(const Error& error) {
+    if (refused_ != 0) {
+        return over({protocol::Outcome::lost, refused_sentence()});
+    }
+    if (kept_ != nullptr && !KeptEpochs::unflushed_with(*kept_).empty()) {
+        return over({protocol::Outcome::lost, unflushed_sentence()});
+    }
+    if (kept_ != nullptr) {
+        epochs_.forget(*std::exchange(kept_, nullptr));
+    }
+    over({protocol::Outcome::unknown, error.message});
 }
 
 void BladeDrive::serve_waiting() {
@@ -275,17 +290,6 @@ std::string BladeDrive::unflushed_sentence() const {
 
 std::string BladeDrive::refused_sentence() const {
     return fmt::format("a write to {} failed after it was answered: {}", settings_.drive, std::strerror(refused_));
-}
-
-// Of an epoch that had ended before this process could connect.
-DrainAnswer BladeDrive::verdict_of_gone(const Error& error) const {
-    if (refused_ != 0) {
-        return {protocol::Outcome::lost, refused_sentence()};
-    }
-    if (kept_ != nullptr && !KeptEpochs::unflushed_with(*kept_).empty()) {
-        return {protocol::Outcome::lost, unflushed_sentence()};
-    }
-    return {protocol::Outcome::unknown, error.message};
 }
 
 DrainAnswer BladeDrive::verdict() const {

@@ -66,6 +66,7 @@ private:
     ViewStatus::State told_state() const;
     void connect();
     void on_connected(Result<std::unique_ptr<NbdDrive>> drive);
+    void gone(const Error& error);
     void serve_waiting();
     void on_state(NbdDrive::State state);
     void view_closed();
@@ -74,7 +75,6 @@ private:
     void close(DrainAnswer answer);
     void over(DrainAnswer answer);
     DrainAnswer verdict() const;
-    DrainAnswer verdict_of_gone(const Error& error) const;
     std::string unflushed_sentence() const;
     std::string refused_sentence() const;
 

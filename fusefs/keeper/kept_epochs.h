@@ -25,6 +25,8 @@ public:
     static std::string_view unflushed_with(const KeptEpoch& record);
     static void note_unflushed(KeptEpoch& record, std::string_view boot_id);
     static void note_over(KeptEpoch& record, bool lost);
+    // The epoch is no more, and nothing is to be told of it.
+    void forget(KeptEpoch& record) { records_.give_back(record); }
 
 private:
     KeptLayout& layout_;

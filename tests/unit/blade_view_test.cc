@@ -178,6 +178,24 @@ BOOST_AUTO_TEST_CASE(a_successor_drains_what_its_predecessor_was_refused) {
     BOOST_TEST((let_go().outcome == Outcome::lost));
 }
 
+BOOST_AUTO_TEST_CASE(an_epoch_that_is_gone_keeps_its_place_for_ever) {
+    KeptEpochs::note_unflushed(*epochs.of("d", 7), "");
+    in_loop([&] {
+        drive = std::make_shared<BladeDrive>(loop, epochs,
+                                             BladeDrive::Settings{server.uri("blade01/d@7"), "blade01", "d", 7, {}},
+                                             [this](DrainAnswer told) { closed.set_value(told); });
+    });
+    server.refuses = true;
+    BOOST_TEST(open() == ENOENT);
+    BOOST_TEST((closed.get_future().get().outcome == Outcome::unknown));
+    BOOST_TEST((epochs.find("d", 7) == nullptr));
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_does_not_say_its_epoch_is_used) {
+    server.description = "a stranger's disk";
+    BOOST_TEST(open() == EPROTO);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

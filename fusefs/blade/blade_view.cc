@@ -203,6 +203,7 @@ void BladeDrive::connect() {
             KeptEpochs::note_unflushed(*self->kept_, boot_id);
         }
     };
+    settings.next_instance = [this](std::uint64_t at_least) { return epochs_.next_instance(at_least); };
     NbdDrive::open(loop_, settings, [self = shared_from_this()](Result<std::unique_ptr<NbdDrive>> drive) {
         self->connecting_ = false;
         if (drive) {

@@ -45,6 +45,12 @@ KeptEpoch* KeptEpochs::of(std::string_view drive, Epoch epoch) {
     return record;
 }
 
+std::uint64_t KeptEpochs::next_instance(std::uint64_t at_least) {
+    std::uint64_t& last = layout_.header.last_instance;
+    last = std::max(last + 1, at_least);
+    return last;
+}
+
 std::string_view KeptEpochs::unflushed_with(const KeptEpoch& record) {
     return record.unflushed.load() != 0 ? std::string_view(record.boot_id) : std::string_view();
 }

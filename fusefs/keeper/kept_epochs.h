@@ -21,6 +21,10 @@ public:
     // KeptEpoch::open from here on, unless it is known that something was lost. The oldest one that is over makes room; nullptr: none is.
     KeptEpoch* of(std::string_view drive, Epoch epoch);
 
+    // The instance of the next connection: above all before it, whatever became of the clock and of the processes that made
+    // them.
+    std::uint64_t next_instance(std::uint64_t at_least);
+
     // Of the server that writes were sent to that no FLUSH covers; empty: there are none.
     static std::string_view unflushed_with(const KeptEpoch& record);
     static void note_unflushed(KeptEpoch& record, std::string_view boot_id);

@@ -87,7 +87,7 @@ struct KeptEpoch {
 struct KeptLayout {
     static constexpr std::uint64_t magic = 0x7065656b79616264;  // "dbaykeep"
     // To be raised whenever a record or a number below changes: a server leaves alone what it cannot read.
-    static constexpr std::uint32_t version = 3;
+    static constexpr std::uint32_t version = 4;
 
     // The kernel wants room for the largest write and 4 KiB of header (fs/fuse/dev.c, fuse_dev_do_read).
     static constexpr std::size_t page = 4096;
@@ -109,6 +109,7 @@ struct KeptLayout {
         std::uint64_t last_node;
         std::uint64_t last_handle;
         std::uint64_t last_epoch_sequence;
+        std::uint64_t last_instance;  // of all connections to exports (doc/PROTOCOL.md, Names)
         std::atomic<std::uint32_t> receiving;  // the buffer that requests are received in; 0: none
         std::uint32_t init_length;  // of the first message of the kernel's, FUSE_INIT; 0: not heard yet
         std::byte init[256];

@@ -274,7 +274,8 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             // Wall time, so that the numbers rise across restarts of this program, too.
             const auto wall = std::chrono::system_clock::now().time_since_epoch();
             const auto number = std::chrono::duration_cast<std::chrono::microseconds>(wall).count();
-            instance = std::max(instance + 1, static_cast<std::uint64_t>(number));
+            const std::uint64_t least = std::max(instance + 1, static_cast<std::uint64_t>(number));
+            instance = settings.next_instance ? settings.next_instance(least) : least;
             suffix = fmt::format("#{}", instance);
         }
         connecting = std::make_unique<WorkerPool>(loop, "nbd-connect", 1);

@@ -51,6 +51,8 @@ struct NbdDriveSettings {
     std::string unflushed_with;
     // Called with the boot id before the first write that no FLUSH covers is sent there, with "" when all are covered.
     std::function<void(const std::string& boot_id)> note_unflushed;
+    // barrier: gives the next instance, no less than that and above all before. Empty: all of this drive.
+    std::function<std::uint64_t(std::uint64_t at_least)> next_instance;
 };
 
 class NbdDrive final : public Drive {

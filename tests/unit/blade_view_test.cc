@@ -196,6 +196,12 @@ BOOST_AUTO_TEST_CASE(a_server_that_does_not_say_its_epoch_is_used) {
     BOOST_TEST(open() == EPROTO);
 }
 
+BOOST_AUTO_TEST_CASE(a_servers_successor_names_a_lower_instance_if_the_clock_was_set_back) {
+    memory->layout().header.last_instance = std::uint64_t{1} << 62;
+    BOOST_REQUIRE(open() == 0);
+    BOOST_TEST(server.exports_asked().back() == "blade01/d@7#" + std::to_string((std::uint64_t{1} << 62) + 1));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

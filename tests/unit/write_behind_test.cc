@@ -94,6 +94,16 @@ BOOST_AUTO_TEST_CASE(a_successor_does_not_know_what_was_left_unflushed_or_lost) 
     BOOST_TEST((epochs.of("d", 10)->state.load() == KeptEpoch::open));
 }
 
+BOOST_AUTO_TEST_CASE(a_clock_that_was_set_back_gives_a_lower_instance) {
+    Result<KeptMemory> memory = KeptMemory::create();
+    BOOST_REQUIRE(memory.ok());
+    BOOST_TEST(KeptEpochs(memory->layout()).next_instance(1000) == 1000U);
+    KeptEpochs epochs(memory->layout());
+    BOOST_TEST(epochs.next_instance(500) == 1001U);
+    BOOST_TEST(epochs.next_instance(1001) == 1002U);
+    BOOST_TEST(epochs.next_instance(5000) == 5000U);
+}
+
 BOOST_AUTO_TEST_CASE(an_open_epoch_makes_room_for_another) {
     Result<KeptMemory> memory = KeptMemory::create();
     BOOST_REQUIRE(memory.ok());

@@ -124,7 +124,8 @@ struct FuseSession::Impl {
     void take_over() {
         KeptLayout::Header& header = kept.memory.layout().header;
         front.last_listing = std::uint64_t{header.servers++} << 32;
-        if (header.init_length == 0) {
+        // Nothing is open yet where the first message is still to be answered: then the channel has it, and only once.
+        if (header.init_length == 0 || requests.holds(FUSE_INIT)) {
             return;
         }
         log::notice("taking over", {{"mount_point", kept.mount_point}, {"servers_before", header.servers - 1}});

@@ -75,6 +75,12 @@ std::vector<KeptRequest*> KeptRequests::left() {
     return found;
 }
 
+bool KeptRequests::holds(std::uint32_t opcode) const {
+    return std::ranges::any_of(layout_.request, [&](const KeptRequest& request) {
+        return request.state.load() != KeptRequest::unused && header_of(message(request).data()).opcode == opcode;
+    });
+}
+
 std::byte* KeptRequests::place(std::uint32_t buffer) const {
     return is_small(buffer) ? layout_.small[buffer - first_small] : layout_.large[buffer - 1];
 }

@@ -27,6 +27,9 @@ public:
     // What was left, oldest first, each with one more in `take_overs`: to be called once, before anything is received.
     std::vector<KeptRequest*> left();
 
+    // One of that kind was received and is not done with.
+    bool holds(std::uint32_t opcode) const;
+
     // Where the next message goes, resident: a read(2) of the device that a kill interrupts in a page fault would end the
     // request with EIO (fs/fuse/dev.c, fuse_dev_do_read). A write's data begin on a page there. Empty: there is no room
     // until a request is done with.

@@ -23,6 +23,7 @@
 #include "fusefs/engine/aligned_buffer.h"
 #include "fusefs/fuse_front/fuse_session.h"
 #include "fusefs/keeper/fuse_mount.h"
+#include "fusefs/keeper/kept_requests.h"
 #include "lib/base/fd.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -173,7 +174,9 @@ KeptSession mounted_on(const std::string& path) {
 }
 
 struct Mounted {
-    explicit Mounted(FuseTree::Layout layout = FuseTree::Layout::management) {
+    // `before`: what a server that died has done.
+    explicit Mounted(FuseTree::Layout layout = FuseTree::Layout::management,
+                     const std::function<void(KeptSession&)>& before = [](KeptSession&) {}) {
         // Mounts made from here on are seen by this thread and those it starts, and end with the process.
         unshare(CLONE_NEWNS);
         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
@@ -190,7 +193,9 @@ struct Mounted {
         scratch = add("scratch", Mode::write, 3);
         FuseSettings settings;
         settings.layout = layout;
-        session.emplace(loop, catalogue, mounted_on(folder.path()), settings);
+        KeptSession kept = mounted_on(folder.path());
+        before(kept);
+        session.emplace(loop, catalogue, std::move(kept), settings);
         std::promise<void> ready;
         const Status started = session->start([&] { ready.set_value(); }, [this] { ended.set_value(); });
         BOOST_REQUIRE_MESSAGE(started.ok(), (started ? "" : started.error().message));
@@ -258,6 +263,19 @@ std::string attribute(const std::string& path, const char* name) {
     char value[256];
     const ssize_t size = getxattr(path.c_str(), name, value, sizeof value);
     return size < 0 ? std::string(strerror(errno)) : std::string(value, static_cast<std::size_t>(size));
+}
+
+// As a server leaves it that is killed between keeping the kernel's first message and answering it.
+void keep_greeting(KeptSession& kept) {
+    KeptRequests requests(kept.memory.layout());
+    const std::span<std::byte> room = requests.room();
+    const ssize_t got = read(kept.device.get(), room.data(), room.size());
+    BOOST_REQUIRE(got > 0);
+    const std::span<std::byte> message = room.first(static_cast<std::size_t>(got));
+    KeptLayout::Header& header = kept.memory.layout().header;
+    std::ranges::copy(message, header.init);
+    header.init_length = static_cast<std::uint32_t>(message.size());
+    requests.keep(message);
 }
 
 using Names = std::set<std::string>;
@@ -514,6 +532,11 @@ BOOST_FIXTURE_TEST_CASE(stopping_with_a_request_under_way_crashes, Mounted) {
 BOOST_FIXTURE_TEST_CASE(an_unmount_by_others_goes_unnoticed, Mounted) {
     BOOST_TEST(umount2(folder.path().c_str(), 0) == 0);
     ended.get_future().wait();
+}
+
+BOOST_AUTO_TEST_CASE(a_kill_before_the_kernels_first_answer_ends_the_mount) {
+    Mounted mounted(FuseTree::Layout::management, keep_greeting);
+    BOOST_TEST((mounted.names(mounted.path("blades/blade01")) == Names{"install", "scratch"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_second_mount_hides_the_first_or_a_dead_one_stays) {

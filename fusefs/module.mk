@@ -103,6 +103,7 @@ fusefs_TESTS += \
 	tests/unit/fuse_tree_test.cc \
 	tests/unit/kept_requests_test.cc \
 	tests/unit/read_ahead_test.cc \
+	tests/unit/restored_view_test.cc \
 	tests/unit/write_behind_test.cc \
 	tests/unit/write_coalescing_test.cc \
 	tests/unit/fusefs_settings_test.cc \

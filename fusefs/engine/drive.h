@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/result.h"
 #include "lib/protocol/types.h"
@@ -68,6 +69,8 @@ struct IoRequest {
     void (*answer_early)(IoRequest& request) = nullptr;
     bool answered_early = false;    // it was called, by this process or by one before it
     ExtentList* extents = nullptr;  // block_status: empty, to be filled by the drive, on any thread, before `done`
+
+    Instant asked_at{};  // since when its asker waits, of a process before this one, too; {}: since it was submitted
 
     // Called once, on the loop's thread, never from inside submit(). `error` is 0 or an errno.
     void (*done)(IoRequest& request, int error) = nullptr;

@@ -31,6 +31,7 @@ FuseChannel::Io& FuseChannel::new_io(KeptRequest& kept, FuseHandle& handle, IoOp
     io.zeroes_left = 0;
     io.request = {};
     io.request.operation = operation;
+    io.request.asked_at = Instant(Duration(kept.received_at));
     ++unanswered_;
     return io;
 }

@@ -24,11 +24,6 @@ RestoredView::~RestoredView() {
 
 std::shared_ptr<RestoredView> RestoredView::create(EventLoop& loop, Catalogue& catalogue, Wish wish) {
     const std::shared_ptr<RestoredView> view(new RestoredView(loop, catalogue, std::move(wish)));
-    view->pause_timer_ = loop.call_after(view->wish_.pause_limit, [bare = view.get()] {
-        bare->pause_timer_ = 0;
-        bare->paused_too_long_ = true;
-        bare->refuse_waiting(EIO);
-    });
     view->open();
     return view;
 }
@@ -103,6 +98,17 @@ void RestoredView::refuse_later(IoRequest& request, int error) {
     loop_.at_round_end([&request, error] { request.done(request, error); });
 }
 
+// From the first that somebody waits for: a server before this one may have received it, and all after it came later.
+void RestoredView::limit_waiting(Instant asked) {
+    if (pause_timer_ == 0) {
+        pause_timer_ = loop_.call_at(asked + wish_.pause_limit, [this] {
+            pause_timer_ = 0;
+            paused_too_long_ = true;
+            refuse_waiting(EIO);
+        });
+    }
+}
+
 void RestoredView::submit(IoRequest& request) {
     if (view_) {
         return view_->submit(request);
@@ -114,6 +120,9 @@ void RestoredView::submit(IoRequest& request) {
         return refuse_later(request, EIO);
     }
     waiting_.push_back(&request);
+    if (!request.answered_early) {
+        limit_waiting(request.asked_at);
+    }
 }
 
 std::uint64_t RestoredView::on_end(std::function<void()> callback) {

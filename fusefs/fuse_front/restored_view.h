@@ -1,6 +1,7 @@
 // The view of a file that was open when the server before this one died: asked for again from the catalogue, as long as
-// it takes. Its file's requests wait for it no longer than the pause limit, and fail with EIO after that, until it is
-// there. Loop thread only.
+// it takes. Its file's requests wait for it no longer than the pause limit, counted from when the first of them was
+// asked (IoRequest::asked_at, which all of them bear), and fail with EIO after that, until it is there. Loop thread
+// only.
 #pragma once
 
 #include <functional>
@@ -40,6 +41,7 @@ private:
     void opened(Result<std::shared_ptr<View>> view);
     void end();
     void call_ends();
+    void limit_waiting(Instant asked);
     void refuse_waiting(int error);
     void refuse_later(IoRequest& request, int error);
 

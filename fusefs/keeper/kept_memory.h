@@ -42,7 +42,8 @@ struct KeptRequest {
     std::uint32_t buffer;     // that holds the data, or all that does not fit here (KeptRequests counts them); 0: none
     std::uint32_t take_overs;  // how often it was found by a new server
     std::uint32_t inside;      // bytes of the message that are here: all, of a write its two headers, or none
-    std::byte message[472];
+    std::int64_t received_at;  // CLOCK_BOOTTIME, nanoseconds: since when its asker waits
+    std::byte message[464];
 };
 static_assert(sizeof(KeptRequest) == 512);
 
@@ -87,7 +88,7 @@ struct KeptEpoch {
 struct KeptLayout {
     static constexpr std::uint64_t magic = 0x7065656b79616264;  // "dbaykeep"
     // To be raised whenever a record or a number below changes: a server leaves alone what it cannot read.
-    static constexpr std::uint32_t version = 4;
+    static constexpr std::uint32_t version = 5;
 
     // The kernel wants room for the largest write and 4 KiB of header (fs/fuse/dev.c, fuse_dev_do_read).
     static constexpr std::size_t page = 4096;

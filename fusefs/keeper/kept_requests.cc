@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "lib/base/clock.h"
+
 namespace drivebay {
 
 namespace {
@@ -134,6 +136,7 @@ KeptRequest& KeptRequests::keep(std::span<const std::byte> message) {
     request.length = static_cast<std::uint32_t>(message.size());
     request.outcome = 0;
     request.take_overs = 0;
+    request.received_at = BootClock::now().time_since_epoch().count();
     request.sequence = ++layout_.header.last_sequence;
     request.buffer = 0;
     request.inside = fits ? static_cast<std::uint32_t>(inside) : 0;

@@ -147,8 +147,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         }
         queue.add(request, description);
         if (state != State::offline) {
-            pause.waiting(BootClock::now());
-            arm_pause_timer();
+            somebody_waits(request, BootClock::now());
         }
         pump();
     }
@@ -406,6 +405,11 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     // ---- the pause limit
+
+    void somebody_waits(const IoRequest& request, Instant now) {
+        pause.waiting_since(request.asked_at == Instant{} ? now : request.asked_at, now);
+        arm_pause_timer();
+    }
 
     void arm_pause_timer() {
         if (pause_timer != 0) {

@@ -8,6 +8,14 @@ void PauseLimit::waiting(Instant now) {
     }
 }
 
+void PauseLimit::waiting_since(Instant asked, Instant now) {
+    waiting(now);
+    if (now - asked >= threshold_) {
+        pause_began_ = std::min(asked, pause_began());
+        stall_ended_ = now;
+    }
+}
+
 Instant PauseLimit::pause_began() const {
     const bool goes_on = pause_began_ && *silent_since_ - stall_ended_ < quiet;
     return goes_on ? *pause_began_ : *silent_since_;

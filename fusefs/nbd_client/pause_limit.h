@@ -19,6 +19,9 @@ public:
 
     // A request is unanswered from now on. Where others were before, nothing changes.
     void waiting(Instant now);
+    // Somebody waits since `asked`, perhaps for a server before this one: if that is long enough for a stall, the pause
+    // began no later.
+    void waiting_since(Instant asked, Instant now);
     // Something was heard, or everything unanswered was given up; `still_waiting`: more is unanswered.
     void heard(Instant now, bool still_waiting);
 

@@ -103,6 +103,7 @@ BOOST_AUTO_TEST_CASE(a_kill_before_an_early_answer_leaves_its_asker_waiting) {
     BOOST_TEST(told->second == 0);
     BOOST_REQUIRE(view->asked.size() == 1U);
     BOOST_TEST(view->asked[0]->answered_early);
+    BOOST_TEST((view->asked[0]->asked_at != Instant{}));
     view->asked[0]->done(*view->asked[0], 0);
     BOOST_TEST(!answer().has_value());
     BOOST_TEST(KeptRequests(memory->layout()).left().empty());

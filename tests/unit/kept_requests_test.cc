@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/clock.h"
+
 namespace drivebay {
 
 namespace {
@@ -76,6 +78,16 @@ BOOST_FIXTURE_TEST_CASE(what_was_asked_is_forgotten_with_its_server, Kept) {
     }
     BOOST_TEST(holds(*requests, *left[1], 4096));
     BOOST_TEST(holds(*requests, *left[2], 300'000));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_successor_takes_its_start_for_the_moment_of_asking, Kept) {
+    const auto before = BootClock::now().time_since_epoch().count();
+    const std::int64_t received = requests->keep(receive(FUSE_READ, 2)).received_at;
+    BOOST_TEST(received >= before);
+    BOOST_TEST(received <= BootClock::now().time_since_epoch().count());
+    const std::vector<KeptRequest*> left = serve_anew();
+    BOOST_REQUIRE(left.size() == 1U);
+    BOOST_TEST(left[0]->received_at == received);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_request_that_arrived_in_the_moment_of_the_kill_is_lost, Kept) {

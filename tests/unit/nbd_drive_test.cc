@@ -249,6 +249,17 @@ BOOST_AUTO_TEST_CASE(an_answered_write_is_dropped_at_the_pause_limit) {
     BOOST_TEST((server.medium[1024] == std::byte{0}));
 }
 
+BOOST_AUTO_TEST_CASE(a_successor_lets_its_predecessors_askers_wait_as_long_again) {
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.keeps_silent = true;
+    Asked read(IoOperation::read, 0, 512);
+    read.request.asked_at = BootClock::now() - milliseconds(7900);
+    const Instant begin = BootClock::now();
+    submit(read);
+    BOOST_TEST(read.wait() == EIO);
+    BOOST_TEST((BootClock::now() - begin < std::chrono::seconds(4)));
+}
+
 BOOST_AUTO_TEST_CASE(a_strangers_server_is_sent_a_write_twice) {
     BOOST_REQUIRE(open(Reconnect::plain).ok());
     server.keeps_silent = true;

@@ -70,6 +70,38 @@ BOOST_AUTO_TEST_CASE(a_stall_past_an_exhausted_pause_gets_another_eight_seconds)
     BOOST_TEST(pause.over(start + milliseconds(8400)));
 }
 
+BOOST_AUTO_TEST_CASE(a_pause_begins_anew_with_each_server) {
+    PauseLimit pause(milliseconds(8000));
+    const Instant start{milliseconds(1000000)};
+    pause.waiting(start);
+    pause.waiting_since(start - milliseconds(5000), start);  // of a server before this one
+    BOOST_TEST(!pause.over(start + milliseconds(2999)));
+    BOOST_TEST(pause.over(start + milliseconds(3000)));
+    pause.heard(start + milliseconds(1000), true);
+    BOOST_TEST(pause.over(start + milliseconds(3000)));
+}
+
+BOOST_AUTO_TEST_CASE(who_has_waited_too_long_already_is_not_given_a_moment) {
+    PauseLimit pause(milliseconds(8000));
+    const Instant start{milliseconds(1000000)};
+    pause.waiting_since(start - milliseconds(9000), start);
+    BOOST_TEST(!pause.over(start + milliseconds(499)));
+    BOOST_TEST(pause.over(start + milliseconds(500)));
+}
+
+BOOST_AUTO_TEST_CASE(short_waits_in_quick_succession_are_one_pause) {
+    PauseLimit pause(milliseconds(8000));
+    Instant now{milliseconds(1000000)};
+    for (int i = 0; i < 100; ++i) {
+        pause.waiting_since(now - milliseconds(400), now);
+        BOOST_TEST(!pause.over(now));
+        now += milliseconds(300);
+        pause.heard(now, false);
+    }
+    pause.waiting(now);
+    BOOST_TEST(!pause.over(now + milliseconds(7999)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

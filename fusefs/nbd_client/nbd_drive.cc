@@ -443,7 +443,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         }
         log::error("past the pause limit",
                    {{"drive", settings.uri}, {"failed", unanswered - queue.size()}, {"kept", queue.size()}});
-        pause.heard(BootClock::now(), false);
+        pause.given_up();
         retry_delay = first_retry;
         if (retry_timer == 0) {
             start_connecting();

@@ -16,6 +16,11 @@ void PauseLimit::waiting_since(Instant asked, Instant now) {
     }
 }
 
+void PauseLimit::given_up() {
+    silent_since_.reset();
+    pause_began_.reset();
+}
+
 Instant PauseLimit::pause_began() const {
     const bool goes_on = pause_began_ && *silent_since_ - stall_ended_ < quiet;
     return goes_on ? *pause_began_ : *silent_since_;

@@ -24,6 +24,8 @@ public:
     void waiting_since(Instant asked, Instant now);
     // Something was heard, or everything unanswered was given up; `still_waiting`: more is unanswered.
     void heard(Instant now, bool still_waiting);
+    // Everybody who waited was told that it failed: who waits next begins a pause of his own.
+    void given_up();
 
     bool stalled(Instant now) const;
     // The pause has lasted longer than the limit.

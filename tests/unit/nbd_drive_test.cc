@@ -260,6 +260,18 @@ BOOST_AUTO_TEST_CASE(a_successor_lets_its_predecessors_askers_wait_as_long_again
     BOOST_TEST((BootClock::now() - begin < std::chrono::seconds(4)));
 }
 
+BOOST_AUTO_TEST_CASE(who_asks_after_an_outage_is_given_half_a_second) {
+    settings.pause_limit = milliseconds(1000);
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.keeps_silent = true;
+    BOOST_TEST(ask(IoOperation::read) == EIO);
+    wait_for(State::offline);
+    wait_for(State::online);
+    const Instant begin = BootClock::now();
+    BOOST_TEST(ask(IoOperation::read) == EIO);
+    BOOST_TEST((BootClock::now() - begin >= milliseconds(1000)));
+}
+
 BOOST_AUTO_TEST_CASE(a_strangers_server_is_sent_a_write_twice) {
     BOOST_REQUIRE(open(Reconnect::plain).ok());
     server.keeps_silent = true;

@@ -102,6 +102,19 @@ BOOST_AUTO_TEST_CASE(short_waits_in_quick_succession_are_one_pause) {
     BOOST_TEST(!pause.over(now + milliseconds(7999)));
 }
 
+BOOST_AUTO_TEST_CASE(who_comes_after_an_outage_is_part_of_it) {
+    PauseLimit pause(milliseconds(8000));
+    const Instant start{milliseconds(1000000)};
+    pause.waiting(start);
+    BOOST_TEST(pause.over(start + milliseconds(8000)));
+    pause.heard(start + milliseconds(8000), false);
+    pause.given_up();
+    BOOST_TEST(!pause.over_at().has_value());
+    pause.waiting(start + milliseconds(8300));
+    BOOST_TEST(!pause.over(start + milliseconds(16299)));
+    BOOST_TEST(pause.over(start + milliseconds(16300)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay

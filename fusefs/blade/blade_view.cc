@@ -72,7 +72,8 @@ BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, s
       closed_(std::move(closed)),
       kept_(epochs.find(settings_.drive, settings_.epoch)),
       was_opened_(kept_ != nullptr),
-      read_ahead_(loop, [this](IoRequest& request) { send(request); }),
+      read_ahead_(loop, {[this](IoRequest& request) { send(request); },
+                         [this](IoRequest& request) { drive_->now_awaited(request); }}),
       write_coalescing_([this](IoRequest& request) { drive_->submit(request); }),
       write_error_(kept_ != nullptr ? kept_->write_error.load() : 0),
       refused_(kept_ != nullptr ? kept_->refused.load() : 0) {

@@ -16,7 +16,7 @@ constexpr std::uint32_t most_chunk = 512 << 10;
 
 }  // namespace
 
-ReadAhead::ReadAhead(EventLoop& loop, std::function<void(IoRequest&)> submit) : loop_(loop), submit_(std::move(submit)) {}
+ReadAhead::ReadAhead(EventLoop& loop, Drive drive) : loop_(loop), drive_(std::move(drive)) {}
 
 ReadAhead::~ReadAhead() { loop_.cancel(idle_timer_); }
 
@@ -35,7 +35,7 @@ bool ReadAhead::serve(IoRequest& request) {
     }
     for (Chunk* const chunk : {first, second}) {
         if (!chunk->ready) {
-            chunk->waiting.push_back(&request);
+            wait_for(*chunk, request);
             return true;
         }
     }
@@ -43,6 +43,14 @@ bool ReadAhead::serve(IoRequest& request) {
     copy(*second, request);
     finish_later(request);
     return true;
+}
+
+void ReadAhead::wait_for(Chunk& chunk, IoRequest& request) {
+    chunk.waiting.push_back(&request);
+    if (!std::exchange(chunk.request.awaited, true)) {
+        chunk.request.asked_at = request.asked_at;
+        drive_.awaited(chunk.request);
+    }
 }
 
 // What it has of it.
@@ -111,12 +119,13 @@ void ReadAhead::extend(Reader& reader, std::uint64_t size) {
             chunk.request.offset = begin;
             chunk.request.length = static_cast<std::uint32_t>(end - begin);
             chunk.request.data = chunk.buffer.data();
+            chunk.request.awaited = false;
             chunk.request.context = &chunk;
             chunk.request.done = [](IoRequest& request, int error) {
                 Chunk& finished = *static_cast<Chunk*>(request.context);
                 finished.owner->done(finished, error);
             };
-            submit_(chunk.request);
+            drive_.submit(chunk.request);
         }
         reader.ahead = end;
     }
@@ -134,7 +143,7 @@ void ReadAhead::done(Chunk& chunk, int error) {
     }
     for (IoRequest* const request : waiting) {
         if (!serve(*request)) {
-            submit_(*request);
+            drive_.submit(*request);
         }
     }
 }

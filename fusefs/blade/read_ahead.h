@@ -23,8 +23,12 @@ public:
     static constexpr std::uint64_t most = 8 << 20;            // of all readers of a drive
     static constexpr std::uint32_t largest_read = 128 << 10;  // who asks for more at once needs no help
 
-    // `submit` sends a read to the drive.
-    ReadAhead(EventLoop& loop, std::function<void(IoRequest&)> submit);
+    struct Drive {
+        std::function<void(IoRequest&)> submit;   // a read goes there
+        std::function<void(IoRequest&)> awaited;  // somebody waits now for one that nobody asked for
+    };
+
+    ReadAhead(EventLoop& loop, Drive drive);
     // When nothing of it is at the drive.
     ~ReadAhead();
     ReadAhead(const ReadAhead&) = delete;
@@ -62,6 +66,7 @@ private:
 
     Chunk* find(std::uint64_t offset);
     void extend(Reader& reader, std::uint64_t size);
+    void wait_for(Chunk& chunk, IoRequest& request);
     void begin(std::uint64_t next);
     void done(Chunk& chunk, int error);
     void drop(Chunk& chunk);
@@ -73,7 +78,7 @@ private:
     void forget_when_idle();
 
     EventLoop& loop_;
-    const std::function<void(IoRequest&)> submit_;
+    const Drive drive_;
     BufferPool buffers_{std::size_t{1} << 20};
     std::list<Chunk> chunks_;  // oldest first
     std::array<Reader, 4> readers_;

@@ -70,7 +70,8 @@ struct IoRequest {
     bool answered_early = false;    // it was called, by this process or by one before it
     ExtentList* extents = nullptr;  // block_status: empty, to be filled by the drive, on any thread, before `done`
 
-    Instant asked_at{};  // since when its asker waits, of a process before this one, too; {}: since it was submitted
+    Instant asked_at{};   // since when its asker waits, of a process before this one, too; {}: since it was submitted
+    bool awaited = true;  // somebody waits for it: it counts in a pause of the drive
 
     // Called once, on the loop's thread, never from inside submit(). `error` is 0 or an errno.
     void (*done)(IoRequest& request, int error) = nullptr;

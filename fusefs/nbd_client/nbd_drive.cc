@@ -145,11 +145,16 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (changes_drive(request.operation)) {
             note(description.boot_id);
         }
-        queue.add(request, description);
-        if (state != State::offline) {
+        if (queue.add(request, description).awaited && state != State::offline) {
             somebody_waits(request, BootClock::now());
         }
         pump();
+    }
+
+    void now_awaited(IoRequest& request) {
+        if (queue.now_awaited(request)) {
+            somebody_waits(request, BootClock::now());
+        }
     }
 
     void pump() {
@@ -179,7 +184,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             ++answered_writes;
         }
         queue.remove(entry);
-        if (queue.empty()) {
+        if (!queue.awaited()) {
             pause.heard(BootClock::now(), false);
         }
         if (!unflushed_with.empty() && error == 0 && !unflushed()) {
@@ -219,7 +224,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
             }
         }
         if (heard) {
-            pause.heard(BootClock::now(), !queue.empty());
+            pause.heard(BootClock::now(), queue.awaited());
         }
         if (flush_failed) {
             return fail(
@@ -332,7 +337,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (queue.writes() > 0) {
             note(description.boot_id);
         }
-        if (!queue.empty()) {
+        if (queue.awaited()) {
             pause.waiting(BootClock::now());
             arm_pause_timer();
         }
@@ -437,7 +442,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         queue.connection_lost();
         set_state(State::offline);
         const std::size_t unanswered = queue.size();
-        while (UnansweredRequests::Entry* const entry = queue.first_awaited()) {
+        while (UnansweredRequests::Entry* const entry = queue.first_to_answer()) {
             refused_writes += entry->is_write ? 1 : 0;
             complete(*entry, EIO);
         }
@@ -493,6 +498,9 @@ DriveGeometry NbdDrive::geometry() const {
 
 void NbdDrive::submit(IoRequest& request) {
     impl_->submit(request);
+}
+void NbdDrive::now_awaited(IoRequest& request) {
+    impl_->now_awaited(request);
 }
 void NbdDrive::fail(std::string sentence) {
     if (impl_->state != State::ended && impl_->state != State::failed && impl_->state != State::closed) {

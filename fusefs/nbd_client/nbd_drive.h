@@ -77,6 +77,8 @@ public:
 
     DriveGeometry geometry() const override;
     void submit(IoRequest& request) override;
+    // Somebody waits, since IoRequest::asked_at, for what was submitted for nobody (IoRequest::awaited).
+    void now_awaited(IoRequest& request);
     // What is pending fails, and all that comes: State::failed, with this sentence.
     void fail(std::string sentence);
     // Fails what is pending (EIO), then disconnects. Flush before.

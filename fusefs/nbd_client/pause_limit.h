@@ -1,8 +1,8 @@
 // How long a drive may keep its user waiting. A Linux host allows 10 s for the command that closes a drive and 30 s for
 // the others, however many requests of ours one command becomes, and resets the whole USB device past either. So a
 // pause is counted over requests: it begins with the first stalled one and ends only when one second has passed without
-// a stall. A stall is: something is unanswered, and nothing at all was heard for `threshold`. A slow but living
-// connection does not stall. No clock in here.
+// a stall. A stall is: somebody waits, and nothing at all was heard for `threshold`. A slow but living connection does
+// not stall. No clock in here.
 #pragma once
 
 #include <algorithm>
@@ -17,12 +17,12 @@ public:
     explicit PauseLimit(Duration limit)
         : limit_(limit), threshold_(std::min<Duration>(limit, std::chrono::milliseconds(500))) {}
 
-    // A request is unanswered from now on. Where others were before, nothing changes.
+    // Somebody waits from now on. Where others do already, nothing changes.
     void waiting(Instant now);
     // Somebody waits since `asked`, perhaps for a server before this one: if that is long enough for a stall, the pause
     // began no later.
     void waiting_since(Instant asked, Instant now);
-    // Something was heard, or everything unanswered was given up; `still_waiting`: more is unanswered.
+    // Something was heard; `still_waiting`: somebody waits for more.
     void heard(Instant now, bool still_waiting);
     // Everybody who waited was told that it failed: who waits next begins a pause of his own.
     void given_up();
@@ -42,7 +42,7 @@ private:
 
     const Duration limit_;
     const Duration threshold_;
-    std::optional<Instant> silent_since_;  // set while something is unanswered
+    std::optional<Instant> silent_since_;  // set while somebody waits
     std::optional<Instant> pause_began_;   // of the last pause that had a stall
     Instant stall_ended_{};
 };

@@ -1,6 +1,7 @@
 #include "fusefs/nbd_client/unanswered_requests.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/planted_bug.h"
 
@@ -16,6 +17,8 @@ UnansweredRequests::Entry::Entry(IoRequest& request, const NbdExport& server) : 
 UnansweredRequests::Entry& UnansweredRequests::add(IoRequest& request, const NbdExport& server) {
     Entry& entry = entries_.emplace_back(request, server);
     entry.self = std::prev(entries_.end());
+    entry.awaited = request.awaited && !request.answered_early;
+    awaited_ += entry.awaited ? 1 : 0;
     return entry;
 }
 
@@ -52,7 +55,17 @@ UnansweredRequests::Entry* UnansweredRequests::next_to_send() {
 
 void UnansweredRequests::remove(Entry& entry) {
     in_flight_ -= entry.in_flight ? 1 : 0;
+    awaited_ -= entry.awaited ? 1 : 0;
     entries_.erase(entry.self);
+}
+
+bool UnansweredRequests::now_awaited(const IoRequest& request) {
+    const auto found = std::ranges::find_if(entries_, [&](const Entry& entry) { return &entry.request() == &request; });
+    if (found == entries_.end()) {
+        return false;
+    }
+    awaited_ += std::exchange(found->awaited, true) ? 0 : 1;
+    return true;
 }
 
 void UnansweredRequests::connection_lost() {
@@ -63,7 +76,7 @@ void UnansweredRequests::connection_lost() {
     in_flight_ = 0;
 }
 
-UnansweredRequests::Entry* UnansweredRequests::first_awaited() {
+UnansweredRequests::Entry* UnansweredRequests::first_to_answer() {
     const auto found = std::ranges::find_if(entries_, [](const Entry& e) { return !e.request().answered_early; });
     return found == entries_.end() ? nullptr : &*found;
 }

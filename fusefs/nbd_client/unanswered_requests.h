@@ -21,6 +21,7 @@ public:
         NbdPieces pieces;
         bool in_flight = false;
         bool is_write = false;    // write, write_zeroes, trim
+        bool awaited = false;     // somebody waits for it
         std::uint64_t begin = 0;  // of what it may touch, whole blocks
         std::uint64_t end = 0;
         bool flushing = false;           // the drive's own: the piece out now is a flush,
@@ -37,24 +38,29 @@ public:
     Entry* next_to_send();
     // Answered, or given up.
     void remove(Entry& entry);
+    // Somebody waits from now on for what nobody did (IoRequest::awaited). False: it is not among them.
+    bool now_awaited(const IoRequest& request);
     // Everything that was in flight waits again, from its beginning.
     void connection_lost();
 
     bool empty() const { return entries_.empty(); }
+    // Somebody waits for one of them.
+    bool awaited() const { return awaited_ > 0; }
     std::size_t in_flight() const { return in_flight_; }
     std::size_t size() const { return entries_.size(); }
     // A write that a server may have seen: in flight, unanswered.
     bool writes_in_flight() const;
     std::size_t writes() const;
     Entry* first() { return entries_.empty() ? nullptr : &entries_.front(); }
-    // The first whose asker still waits for it.
-    Entry* first_awaited();
+    // The first that was not answered early.
+    Entry* first_to_answer();
 
 private:
     bool must_wait(const Entry& entry) const;
 
     const std::size_t in_flight_limit_;
     std::size_t in_flight_ = 0;
+    std::size_t awaited_ = 0;
     std::list<Entry> entries_;
 };
 

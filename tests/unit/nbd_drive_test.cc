@@ -272,6 +272,43 @@ BOOST_AUTO_TEST_CASE(who_asks_after_an_outage_is_given_half_a_second) {
     BOOST_TEST((BootClock::now() - begin >= milliseconds(1000)));
 }
 
+BOOST_AUTO_TEST_CASE(what_nobody_waits_for_begins_a_pause) {
+    settings.pause_limit = milliseconds(600);
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.keeps_silent = true;
+    Asked ahead(IoOperation::read, 0, 512);
+    ahead.request.awaited = false;
+    submit(ahead);
+    Asked answered(IoOperation::write, 8192, 512);
+    answered.request.answered_early = true;
+    submit(answered);
+    Asked read(IoOperation::read, 4096, 512);
+    Instant begin;
+    in_loop([&] {
+        loop.call_after(milliseconds(500), [&] {
+            begin = BootClock::now();
+            drive->submit(read.request);
+        });
+    });
+    BOOST_TEST(read.wait() == EIO);
+    BOOST_TEST((BootClock::now() - begin >= milliseconds(600)));
+    BOOST_TEST(ahead.wait() == EIO);
+    server.keeps_silent = false;
+    server.drop();
+    BOOST_TEST(answered.wait() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_for_what_was_asked_ahead_waits_without_end) {
+    settings.pause_limit = milliseconds(300);
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.keeps_silent = true;
+    Asked ahead(IoOperation::read, 0, 512);
+    ahead.request.awaited = false;
+    submit(ahead);
+    in_loop([&] { drive->now_awaited(ahead.request); });
+    BOOST_TEST(ahead.wait() == EIO);
+}
+
 BOOST_AUTO_TEST_CASE(a_strangers_server_is_sent_a_write_twice) {
     BOOST_REQUIRE(open(Reconnect::plain).ok());
     server.keeps_silent = true;

@@ -29,7 +29,10 @@ struct Host {
     std::deque<IoRequest*> at_drive;
     std::deque<Asked> asked;
     unsigned generation = 0;
-    ReadAhead ahead{loop, [this](IoRequest& request) { at_drive.push_back(&request); }};
+    std::vector<IoRequest*> awaited;
+    ReadAhead ahead{loop,
+                    {[this](IoRequest& request) { at_drive.push_back(&request); },
+                     [this](IoRequest& request) { awaited.push_back(&request); }}};
 
     Asked& read(std::uint64_t offset, std::uint32_t length = piece) {
         Asked& one = asked.emplace_back();
@@ -181,6 +184,19 @@ BOOST_AUTO_TEST_CASE(what_nobody_wants_stays_for_ever) {
     loop.call_after(std::chrono::milliseconds(2200), [this] { loop.stop(); });
     loop.run();
     BOOST_TEST(ahead.held() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_read_that_waits_for_one_ahead_counts_in_no_pause) {
+    read(0);
+    read(piece);
+    for (const IoRequest* const request : at_drive) {
+        BOOST_TEST(request->awaited == (request->length == piece));
+    }
+    BOOST_TEST(awaited.empty());
+    read(2 * piece);
+    BOOST_REQUIRE(awaited.size() == 1U);
+    BOOST_TEST(awaited[0]->offset == 2 * piece);
+    answer();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

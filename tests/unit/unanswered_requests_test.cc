@@ -14,12 +14,14 @@ struct Requests {
     std::deque<IoRequest> requests;
     std::byte memory[4096]{};
 
-    UnansweredRequests::Entry& add(IoOperation operation, std::uint64_t offset, std::uint32_t length) {
+    UnansweredRequests::Entry& add(IoOperation operation, std::uint64_t offset, std::uint32_t length,
+                                   bool awaited = true) {
         IoRequest& request = requests.emplace_back();
         request.operation = operation;
         request.offset = offset;
         request.length = length;
         request.data = memory;
+        request.awaited = awaited;
         return queue.add(request, server);
     }
 };
@@ -81,7 +83,7 @@ BOOST_AUTO_TEST_CASE(an_answered_write_is_not_there_for_a_read_or_a_flush) {
     BOOST_TEST(queue.next_to_send() == &answered);
     BOOST_TEST(queue.next_to_send() == &apart);
     BOOST_TEST(queue.next_to_send() == nullptr);
-    BOOST_TEST(queue.first_awaited() == &read);
+    BOOST_TEST(queue.first_to_answer() == &read);
     queue.remove(answered);
     BOOST_TEST(queue.next_to_send() == &read);
     BOOST_TEST(queue.next_to_send() == &flush);
@@ -112,6 +114,21 @@ BOOST_AUTO_TEST_CASE(more_than_the_limit_is_in_flight) {
     }
     BOOST_TEST(queue.next_to_send() == nullptr);
     BOOST_TEST(queue.size() == 10U);
+}
+
+BOOST_AUTO_TEST_CASE(what_nobody_waits_for_counts_in_a_pause) {
+    auto& ahead = add(IoOperation::read, 0, 4096, false);
+    BOOST_TEST(!queue.awaited());
+    auto& read = add(IoOperation::read, 4096, 4096);
+    BOOST_TEST(queue.awaited());
+    queue.remove(read);
+    BOOST_TEST(!queue.awaited());
+    BOOST_TEST(!queue.now_awaited(requests.back()));  // it is done already
+    BOOST_TEST(queue.now_awaited(ahead.request()));
+    BOOST_TEST(queue.now_awaited(ahead.request()));
+    BOOST_TEST(queue.awaited());
+    queue.remove(ahead);
+    BOOST_TEST(!queue.awaited());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -86,6 +86,7 @@ fusefs_SOURCES += \
 	fusefs/keeper/kept_epochs.cc \
 	fusefs/keeper/kept_requests.cc \
 	fusefs/keeper/kept_session.cc \
+	fusefs/nbd_client/link_rate.cc \
 	fusefs/nbd_client/nbd_connect.cc \
 	fusefs/nbd_client/nbd_drive.cc \
 	fusefs/nbd_client/nbd_negotiation.cc \
@@ -102,6 +103,7 @@ fusefs_TESTS += \
 	tests/unit/fuse_range_test.cc \
 	tests/unit/fuse_tree_test.cc \
 	tests/unit/kept_requests_test.cc \
+	tests/unit/link_rate_test.cc \
 	tests/unit/read_ahead_test.cc \
 	tests/unit/restored_view_test.cc \
 	tests/unit/write_behind_test.cc \

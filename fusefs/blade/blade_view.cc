@@ -72,9 +72,11 @@ BladeDrive::BladeDrive(EventLoop& loop, KeptEpochs& epochs, Settings settings, s
       closed_(std::move(closed)),
       kept_(epochs.find(settings_.drive, settings_.epoch)),
       was_opened_(kept_ != nullptr),
-      read_ahead_(loop, {[this](IoRequest& request) { send(request); },
-                         [this](IoRequest& request) { drive_->now_awaited(request); }}),
-      write_coalescing_([this](IoRequest& request) { drive_->submit(request); }),
+      read_ahead_(loop,
+                  {[this](IoRequest& request) { send(request); },
+                   [this](IoRequest& request) { drive_->now_awaited(request); }, [this] { return drive_->rate(); }}),
+      write_behind_([this] { return drive_->rate(); }),
+      write_coalescing_([this](IoRequest& request) { drive_->submit(request); }, [this] { return drive_->rate(); }),
       write_error_(kept_ != nullptr ? kept_->write_error.load() : 0),
       refused_(kept_ != nullptr ? kept_->refused.load() : 0) {
     counters_.drive = settings_.drive;
@@ -120,9 +122,9 @@ void BladeDrive::submit(IoRequest& request) {
         read_ahead_.forget(request.offset, request.length);
     }
     if (request.answered_early) {
-        write_behind_.take_anyway(request.length, BootClock::now());
+        write_behind_.take_anyway(request.length);
     } else if (request.answer_early != nullptr && !request.fua && answers_early_ &&
-               drive_->state() == NbdDrive::State::online && write_behind_.take(request.length, BootClock::now())) {
+               drive_->state() == NbdDrive::State::online && write_behind_.take(request.length)) {
         request.answered_early = true;
         request.answer_early(request);
     }
@@ -154,7 +156,7 @@ void BladeDrive::follow(IoRequest& request) {
 
 int BladeDrive::outcome_of(const IoRequest& request, int error) {
     if (request.answered_early) {
-        write_behind_.done(request.length, BootClock::now());
+        write_behind_.done(request.length);
         if (error != 0 && !is_over()) {
             log::error("an answered write failed", {{"drive", settings_.drive}, {"epoch", settings_.epoch}, {"error", error}});
             answers_early_ = false;

@@ -13,6 +13,9 @@ namespace {
 constexpr Duration idle_time = std::chrono::seconds(2);
 constexpr std::uint32_t least_chunk = 64 << 10;
 constexpr std::uint32_t most_chunk = 512 << 10;
+// An answer to what is asked ahead comes in half of what is a stall (PauseLimit), and all of it within a second.
+constexpr std::uint64_t chunks_a_second = 4;
+constexpr std::uint32_t grain = 16 << 10;
 
 }  // namespace
 
@@ -83,6 +86,7 @@ void ReadAhead::advance(const IoRequest& request, std::uint64_t size) {
     const std::uint64_t before = held_;
     drop_if([&](const Chunk& chunk) { return chunk.reader == &reader && chunk.end <= request.offset; });
     reader.window = std::clamp(held_ < before ? reader.window * 2 : reader.window, least_window, most_window);
+    reader.piece = request.length;
     extend(reader, size);
 }
 
@@ -90,12 +94,20 @@ void ReadAhead::advance(const IoRequest& request, std::uint64_t size) {
 void ReadAhead::begin(std::uint64_t next) {
     Reader& reader = *std::ranges::min_element(readers_, {}, &Reader::turn);
     drop_if([&](const Chunk& chunk) { return chunk.reader == &reader; });
-    reader = {next, next, 0, ++turns_};
+    reader = {next, next, 0, ++turns_, 0};
+}
+
+// No less than what is read at once, so that two of them hold it.
+std::uint64_t ReadAhead::chunk_of(const Reader& reader) const {
+    const std::uint64_t wanted = std::clamp(reader.window / 4, least_chunk, most_chunk);
+    const std::uint64_t in_time = drive_.rate() / chunks_a_second / grain * grain;
+    return std::max<std::uint64_t>({std::min(wanted, in_time), reader.piece, grain});
 }
 
 void ReadAhead::extend(Reader& reader, std::uint64_t size) {
-    const std::uint64_t target = std::min(reader.next + reader.window, size);
-    const std::uint64_t step = std::clamp(reader.window / 4, least_chunk, most_chunk);
+    const std::uint64_t step = chunk_of(reader);
+    const std::uint64_t window = std::max(std::min<std::uint64_t>(reader.window, drive_.rate()), 2 * step);
+    const std::uint64_t target = std::min(reader.next + window, size);
     reader.ahead = std::max(reader.ahead, reader.next);
     // Half of a step at the end is not worth a request of its own yet.
     while (reader.ahead < target && (target - reader.ahead >= step / 2 || target == size)) {

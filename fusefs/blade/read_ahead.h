@@ -26,6 +26,7 @@ public:
     struct Drive {
         std::function<void(IoRequest&)> submit;   // a read goes there
         std::function<void(IoRequest&)> awaited;  // somebody waits now for one that nobody asked for
+        std::function<std::uint64_t()> rate;      // bytes a second that it has lately moved (LinkRate)
     };
 
     ReadAhead(EventLoop& loop, Drive drive);
@@ -62,10 +63,12 @@ private:
         std::uint64_t ahead = 0;  // everything before is asked for
         std::uint32_t window = 0;
         std::uint64_t turn = 0;   // when it read last
+        std::uint32_t piece = 0;  // what it reads at once
     };
 
     Chunk* find(std::uint64_t offset);
     void extend(Reader& reader, std::uint64_t size);
+    std::uint64_t chunk_of(const Reader& reader) const;
     void wait_for(Chunk& chunk, IoRequest& request);
     void begin(std::uint64_t next);
     void done(Chunk& chunk, int error);

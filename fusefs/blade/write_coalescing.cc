@@ -1,5 +1,6 @@
 #include "fusefs/blade/write_coalescing.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace drivebay {
@@ -7,7 +8,7 @@ namespace drivebay {
 void WriteCoalescing::take(IoRequest& write) {
     const bool is_part = write.operation == IoOperation::write && write.length <= largest_part;
     if (held_ != nullptr && is_part && join(*held_, write)) {
-        if (held_->request.length == largest) {
+        if (held_->request.length >= most()) {
             send_held();
         }
         return;
@@ -27,6 +28,12 @@ void WriteCoalescing::send_before(const IoRequest& request) {
          (request.offset < held_->end() && held_->request.offset < request.offset + request.length))) {
         send_held();
     }
+}
+
+// Its answer is the only sign of life where the drive, and not the link, is slow: it comes in half of what is a stall
+// (PauseLimit).
+std::uint32_t WriteCoalescing::most() const {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(rate_() / 4, largest));
 }
 
 WriteCoalescing::Run& WriteCoalescing::begin(IoRequest& write) {
@@ -50,7 +57,7 @@ WriteCoalescing::Run& WriteCoalescing::begin(IoRequest& write) {
 }
 
 bool WriteCoalescing::join(Run& run, IoRequest& write) {
-    if (write.offset != run.end() || run.request.length + write.length > largest) {
+    if (write.offset != run.end() || run.request.length + write.length > most()) {
         return false;
     }
     if (!run.buffer) {

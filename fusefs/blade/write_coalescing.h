@@ -1,7 +1,7 @@
 // Answered writes of a host that writes on and on, sent as one: a LUN writes 16 KiB at a time, and each would be a request of
 // its own to the management module and to the drive there. A write is held back only while the one that it continues is at
-// the drive, so nothing waits that could be under way. What goes together succeeds or fails together. Loop thread only; no
-// clock in here.
+// the drive, so nothing waits that could be under way; what goes together moves in a quarter of a second, and succeeds or
+// fails together. Loop thread only; no clock in here.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@ namespace drivebay {
 
 class WriteCoalescing {
 public:
-    static constexpr std::uint32_t largest = 256 << 10;       // bytes, of what goes as one
+    static constexpr std::uint32_t largest = 256 << 10;       // bytes, of what goes as one, however fast the link is
     static constexpr std::uint32_t largest_part = 128 << 10;  // who writes more at once needs no help
 
-    // `submit` sends a request to the drive.
-    explicit WriteCoalescing(std::function<void(IoRequest&)> submit) : submit_(std::move(submit)) {}
+    // `submit` sends a request to the drive, which has lately moved `rate` bytes a second (LinkRate).
+    WriteCoalescing(std::function<void(IoRequest&)> submit, std::function<std::uint64_t()> rate)
+        : submit_(std::move(submit)), rate_(std::move(rate)) {}
     // When nothing of it is at the drive.
     ~WriteCoalescing() = default;
     WriteCoalescing(const WriteCoalescing&) = delete;
@@ -42,6 +43,7 @@ private:
         std::list<Run>::iterator self;
     };
 
+    std::uint32_t most() const;
     Run& begin(IoRequest& write);
     // False: it does not continue it, or there is no room.
     bool join(Run& run, IoRequest& write);
@@ -50,6 +52,7 @@ private:
     void done(Run& run, int error);
 
     const std::function<void(IoRequest&)> submit_;
+    const std::function<std::uint64_t()> rate_;
     BufferPool buffers_{2 * largest};
     std::list<Run> runs_;
     Run* last_ = nullptr;  // the last that was sent, while it is at the drive

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fusefs/loop/worker_pool.h"
+#include "fusefs/nbd_client/link_rate.h"
 #include "fusefs/nbd_client/nbd_connect.h"
 #include "fusefs/nbd_client/nbd_wire.h"
 #include "fusefs/nbd_client/pause_limit.h"
@@ -23,6 +24,7 @@ constexpr Duration first_retry = std::chrono::milliseconds(25);
 constexpr Duration last_retry = std::chrono::seconds(1);
 // A cut link swallows the first packet of a connection: better begin anew than wait for TCP's own, slower, repetition.
 constexpr Duration reconnect_limit = std::chrono::seconds(2);
+constexpr Duration look_interval = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -42,6 +44,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
 
     UnansweredRequests queue;
     PauseLimit pause;
+    LinkRate rate;
     EventLoop::TimerId pause_timer = 0;
     std::unique_ptr<NbdWire> wire;      // while connected
     std::uint64_t answered_writes = 0;  // without FUA
@@ -109,6 +112,10 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
 
     // ---- requests
 
+    static bool moves_data(const IoRequest& request) {
+        return request.operation == IoOperation::read || request.operation == IoOperation::write;
+    }
+
     // What a request gets without being asked for; 0: it may go on.
     int refusal(const IoRequest& request) const {
         const bool changes = changes_drive(request.operation);
@@ -145,8 +152,12 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (changes_drive(request.operation)) {
             note(description.boot_id);
         }
+        const Instant now = BootClock::now();
+        if (moves_data(request)) {
+            rate.begun(now);
+        }
         if (queue.add(request, description).awaited && state != State::offline) {
-            somebody_waits(request, BootClock::now());
+            somebody_waits(request, now);
         }
         pump();
     }
@@ -183,9 +194,13 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (changed && error == 0 && !request.fua) {
             ++answered_writes;
         }
+        const Instant now = BootClock::now();
+        if (moves_data(request)) {
+            rate.done(error == 0 ? request.length : 0, now);
+        }
         queue.remove(entry);
         if (!queue.awaited()) {
-            pause.heard(BootClock::now(), false);
+            pause.heard(now, false);
         }
         if (!unflushed_with.empty() && error == 0 && !unflushed()) {
             note("");
@@ -248,6 +263,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         const bool doubtful = queue.writes_in_flight() || covered_writes < answered_writes;
         wire.reset();
         queue.connection_lost();
+        rate.interrupted(BootClock::now());
         if (plain && doubtful) {
             return fail(
                 fmt::format("{}: the connection was lost while writes were unanswered or not flushed; what the "
@@ -337,6 +353,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         if (queue.writes() > 0) {
             note(description.boot_id);
         }
+        rate.interrupted(BootClock::now());
         if (queue.awaited()) {
             pause.waiting(BootClock::now());
             arm_pause_timer();
@@ -416,12 +433,13 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         arm_pause_timer();
     }
 
+    // It looks again when it fires: whether the limit has moved away, and whether the link moves what it was given.
     void arm_pause_timer() {
         if (pause_timer != 0) {
-            return;  // it looks again when it fires: the limit only moves away
+            return;
         }
         if (const std::optional<Instant> at = pause.over_at()) {
-            pause_timer = loop.call_at(*at, [weak = weak_from_this()] {
+            pause_timer = loop.call_at(std::min(*at, BootClock::now() + look_interval), [weak = weak_from_this()] {
                 if (const auto self = weak.lock()) {
                     self->pause_timer = 0;
                     self->on_pause_timer();
@@ -431,7 +449,11 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
     }
 
     void on_pause_timer() {
-        if (!pause.over(BootClock::now())) {
+        const Instant now = BootClock::now();
+        if (wire && wire->moves()) {
+            pause.heard(now, queue.awaited());
+        }
+        if (!pause.over(now)) {
             return arm_pause_timer();
         }
         if (wire && settings.reconnect == Reconnect::plain && !settings.trust_reconnect &&
@@ -440,6 +462,7 @@ struct NbdDrive::Impl : std::enable_shared_from_this<NbdDrive::Impl> {
         }
         wire.reset();
         queue.connection_lost();
+        rate.interrupted(now);
         set_state(State::offline);
         const std::size_t unanswered = queue.size();
         while (UnansweredRequests::Entry* const entry = queue.first_to_answer()) {
@@ -529,6 +552,9 @@ bool NbdDrive::unflushed() const {
 }
 std::size_t NbdDrive::unanswered() const {
     return impl_->queue.size();
+}
+std::uint64_t NbdDrive::rate() const {
+    return impl_->rate.bytes_a_second();
 }
 std::uint64_t NbdDrive::refused_writes() const {
     return impl_->refused_writes;

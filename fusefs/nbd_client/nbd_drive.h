@@ -92,6 +92,8 @@ public:
     bool unflushed() const;
     // Requests that wait for their answer.
     std::size_t unanswered() const;
+    // Bytes a second (LinkRate).
+    std::uint64_t rate() const;
     // Writes that were answered with an error because of the connection: past the pause limit, ended, failed.
     std::uint64_t refused_writes() const;
     // Called at every change of state(), from the loop, never from inside a call of this class.

@@ -1,7 +1,9 @@
 #include "fusefs/nbd_client/nbd_wire.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include <cerrno>
 #include <string_view>
@@ -114,6 +116,16 @@ bool NbdWire::heard() {
     return std::exchange(heard_, false);
 }
 
+// SIOCOUTQ: what the other side's kernel has not acknowledged (tcp(7)), or not read (unix(7)).
+bool NbdWire::moves() {
+    int unsent = 0;
+    if (ioctl(fd_.get(), SIOCOUTQ, &unsent) != 0) {
+        return false;
+    }
+    const bool fell = unsent < std::exchange(unsent_, unsent);
+    return std::exchange(took_, false) || fell;
+}
+
 void NbdWire::say_goodbye() {
     if (!lost_) {
         (void)nbd_aio_disconnect(handle_.get(), 0);
@@ -127,6 +139,7 @@ void NbdWire::on_events(std::uint32_t events) {
         heard_ = true;
         (void)nbd_aio_notify_read(handle);
     } else if ((events & EPOLLOUT) != 0 && (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) {
+        took_ = true;
         (void)nbd_aio_notify_write(handle);
     } else if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         lost_ = true;

@@ -37,6 +37,8 @@ public:
     bool lost() const { return lost_; }
     // Something arrived from the server since the last call.
     bool heard();
+    // The server's machine took something of what was sent since the last call: a long way out is no silence.
+    bool moves();
     // Says goodbye (NBD_CMD_DISC) as far as that goes without waiting.
     void say_goodbye();
 
@@ -55,6 +57,8 @@ private:
     std::uint32_t watched_ = 0;
     bool lost_ = false;
     bool heard_ = false;
+    bool took_ = false;  // the socket had room again
+    int unsent_ = 0;     // bytes that its machine had not taken at the last look
     bool activity_due_ = false;
     std::vector<Answer> answers_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

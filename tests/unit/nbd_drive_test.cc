@@ -309,6 +309,14 @@ BOOST_AUTO_TEST_CASE(who_waits_for_what_was_asked_ahead_waits_without_end) {
     BOOST_TEST(ahead.wait() == EIO);
 }
 
+BOOST_AUTO_TEST_CASE(a_slow_link_that_takes_a_long_write_is_taken_for_a_dead_one) {
+    settings.pause_limit = milliseconds(600);
+    BOOST_REQUIRE(open(Reconnect::barrier).ok());
+    server.takes = 64 << 10;
+    server.each = milliseconds(100);
+    BOOST_TEST(ask(IoOperation::write, 0, 1 << 20, one) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_strangers_server_is_sent_a_write_twice) {
     BOOST_REQUIRE(open(Reconnect::plain).ok());
     server.keeps_silent = true;

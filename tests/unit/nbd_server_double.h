@@ -7,7 +7,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -42,6 +44,9 @@ public:
     std::atomic<bool> keeps_silent{false};  // takes requests, applies nothing, answers nothing
     std::atomic<std::uint32_t> error{0};    // of every answer
     std::atomic<std::uint32_t> flush_error{0};
+    // A slow link: so many bytes of a write arrive at once, and the next so much later; 0: all at once.
+    std::size_t takes = 0;
+    std::chrono::milliseconds each{0};
 
     NbdServerDouble() { listen_again(); }
 
@@ -117,6 +122,15 @@ private:
     static void get(int from, void* into, std::size_t length) {
         if (length > 0 && recv(from, into, length, MSG_WAITALL) != static_cast<ssize_t>(length)) {
             throw Lost{};
+        }
+    }
+    void get_slowly(int from, std::vector<std::byte>& data) const {
+        const std::size_t most = takes == 0 ? data.size() : takes;
+        for (std::size_t at = 0; at < data.size(); at += most) {
+            if (at > 0) {
+                std::this_thread::sleep_for(each);
+            }
+            get(from, data.data() + at, std::min(most, data.size() - at));
         }
     }
     static std::uint16_t get16(int from) {
@@ -205,7 +219,7 @@ private:
         seen.length = get32(connection);
         seen.export_name = name;
         std::vector<std::byte> data(seen.command == 1 ? seen.length : 0);
-        get(connection, data.data(), data.size());
+        get_slowly(connection, data);
         const bool silent = keeps_silent;
         const std::uint32_t code = seen.command == 3 && flush_error != 0 ? flush_error : error;
         std::string answer = be(0x67446698, 4) + be(code, 4) + be(cookie, 8);

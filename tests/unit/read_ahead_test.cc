@@ -29,10 +29,11 @@ struct Host {
     std::deque<IoRequest*> at_drive;
     std::deque<Asked> asked;
     unsigned generation = 0;
+    std::uint64_t rate = std::uint64_t{100} << 20;
     std::vector<IoRequest*> awaited;
     ReadAhead ahead{loop,
                     {[this](IoRequest& request) { at_drive.push_back(&request); },
-                     [this](IoRequest& request) { awaited.push_back(&request); }}};
+                     [this](IoRequest& request) { awaited.push_back(&request); }, [this] { return rate; }}};
 
     Asked& read(std::uint64_t offset, std::uint32_t length = piece) {
         Asked& one = asked.emplace_back();
@@ -197,6 +198,19 @@ BOOST_AUTO_TEST_CASE(a_read_that_waits_for_one_ahead_counts_in_no_pause) {
     BOOST_REQUIRE(awaited.size() == 1U);
     BOOST_TEST(awaited[0]->offset == 2 * piece);
     answer();
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_link_is_asked_for_more_than_it_moves_in_time) {
+    rate = 100 << 10;
+    for (std::uint64_t offset = 0; offset < (std::uint64_t{2} << 20); offset += piece) {
+        Asked& one = read(offset);
+        BOOST_TEST_REQUIRE(ahead.held() <= 128 << 10);
+        for (const IoRequest* const request : at_drive) {
+            BOOST_TEST_REQUIRE(request->length <= 25 << 10);
+        }
+        answer();
+        BOOST_TEST_REQUIRE(is_right(one, 0));
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

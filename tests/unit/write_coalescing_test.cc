@@ -22,7 +22,8 @@ struct Host {
 
     std::deque<IoRequest*> at_drive;
     std::deque<Written> written;
-    WriteCoalescing coalescing{[this](IoRequest& request) { at_drive.push_back(&request); }};
+    std::uint64_t rate = std::uint64_t{100} << 20;
+    WriteCoalescing coalescing{[this](IoRequest& request) { at_drive.push_back(&request); }, [this] { return rate; }};
     std::vector<std::byte> drive = std::vector<std::byte>(std::size_t{4} << 20);
     std::vector<std::byte> wanted = drive;
 
@@ -146,6 +147,21 @@ BOOST_AUTO_TEST_CASE(an_older_write_lands_on_a_newer_one) {
     answer_all();
     BOOST_TEST((drive == wanted));
     BOOST_TEST(std::ranges::all_of(written, [](const Written& one) { return one.error == 0; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_slow_link_is_given_more_than_it_moves_in_time) {
+    rate = 200 << 10;
+    for (std::uint64_t offset = 0; offset < std::uint64_t{1} << 20; offset += piece) {
+        write(offset);
+    }
+    bool together = false;
+    while (!at_drive.empty()) {
+        BOOST_TEST_REQUIRE(at_drive.front()->length <= 50 << 10);
+        together = together || at_drive.front()->length > piece;
+        answer_first();
+    }
+    BOOST_TEST(together);
+    BOOST_TEST((drive == wanted));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -148,7 +148,7 @@ void add_enrol_commands(CLI::App& app, EnrolOptions& options) {
     options.command = app.add_subcommand("enroll", "get this blade's certificate from the management module, once");
     options.command->add_option("--token", options.token, "what `drivebay enroll` printed there")->required();
     options.command->add_option("--arbiter", options.arbiter, "the management module's address; else the configuration's");
-    options.renewal = app.add_subcommand("renew", "get the next certificate now; the daemon does it by itself in time");
+    options.renewal = app.add_subcommand("renew", "get the next certificate, in the last 30 days of this one; the daemon does it by itself");
 }
 
 std::optional<int> enroll_instead(const EnrolOptions& options, const Settings& settings, bool blade_is_set) {

@@ -208,13 +208,20 @@ void Enrolment::renew(const rpc::Request& request, const rpc::Reply& reply) {
         reply(refused({400, identity ? "\"request\" must be a request for a certificate" : "whoever renews shows a certificate"}));
         return;
     }
-    const auto issued = registry_.renew(*identity, csr, wall_now());
-    if (!issued) {
-        reply(refused({status_for(issued.error()), issued.error().message}));
+    auto renewed = registry_.renew(*identity, request.peer.serial, csr, wall_now());
+    if (!renewed) {
+        reply(refused({status_for(renewed.error()), renewed.error().message}));
         return;
     }
-    note(request, "renewed", blade_of(request.peer), "");
-    keep(reply, certificate_answer(*issued, registry_));
+    Json answer = certificate_answer(renewed->issued, registry_);
+    if (!renewed->is_new && is_kept_) {
+        reply(answered(answer));
+        return;
+    }
+    if (renewed->is_new) {
+        note(request, "renewed", blade_of(request.peer), "");
+    }
+    keep(reply, std::move(answer), std::move(renewed->retired));
 }
 
 void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& reply) {
@@ -287,7 +294,8 @@ void Enrolment::keep(const rpc::Reply& reply, Json answer, std::vector<Registry:
             if (!revoked.empty()) {
                 callbacks_.on_revoked(revoked);
             }
-            if (!*written) {
+            is_kept_ = written->ok();
+            if (!is_kept_) {
                 log::error("what was decided could not be kept", {{"reason", written->error().message}});
                 reply(refused({503, "it could not be kept: " + written->error().message}));
             } else {

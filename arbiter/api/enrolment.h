@@ -42,6 +42,7 @@ private:
     Arbiter& arbiter_;
     Registry& registry_;
     Callbacks callbacks_;
+    bool is_kept_ = true;  // what was last to be written
 };
 
 }  // namespace drivebay::arbiter

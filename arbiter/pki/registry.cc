@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "lib/base/durable_file.h"
@@ -20,14 +21,25 @@ using nlohmann::json;
 // A token that is over is remembered for as long as somebody may still come with it and is to hear why not.
 constexpr WallSeconds remembered = 24 * 3600;
 constexpr std::size_t most_addresses = 64;
+// Some ten thousand certificates: what is larger was not written here.
+constexpr std::size_t largest_records = std::size_t{64} << 20;
+constexpr WallSeconds a_day = 24 * 3600;
 
 std::string hash_of(const std::string& blade, const std::string& secret) {
     return tls::to_base64url(tls::sha256(secret + blade));
 }
 
-json to_json(const Registry::Certified& one) { return {{"serial", one.serial}, {"identity", one.identity}, {"end", one.end}}; }
+json to_json(const Registry::Certified& one) {
+    json row{{"serial", one.serial}, {"identity", one.identity}, {"end", one.end}};
+    if (!one.certificate.empty()) {
+        row["certificate"] = one.certificate;
+    }
+    return row;
+}
 
-Registry::Certified certified(const json& row) { return {row.at("serial"), row.at("identity"), row.at("end")}; }
+Registry::Certified certified(const json& row) {
+    return {row.at("serial"), row.at("identity"), row.at("end"), row.value("certificate", "")};
+}
 
 // Of a name in whatever role.
 bool is_of(const std::string& identity, tls::Identity::Kind kind, const std::string& name) {
@@ -64,7 +76,7 @@ Status Registry::load(WallSeconds now) {
 }
 
 Status Registry::read_records() {
-    const auto text = tls::read_text(in("records.json"));
+    const auto text = tls::read_text(in("records.json"), largest_records);
     if (!text) {
         return text.error();
     }
@@ -202,33 +214,89 @@ Result<tls::Issued> Registry::enroll(const std::string& blade, const std::string
     return issue({tls::Identity::Kind::blade, blade, tls::Role::view}, key->get(), now);
 }
 
-Result<tls::Issued> Registry::renew(const tls::Identity& identity, const std::string& request, WallSeconds now) {
+Result<Registry::Renewed> Registry::renew(const tls::Identity& identity, const std::string& serial, const std::string& request,
+                                          WallSeconds now) {
     const auto key = tls::key_of_request(request);
-    return key ? issue(identity, key->get(), now) : Result<tls::Issued>(key.error());
+    if (!key) {
+        return key.error();
+    }
+    if (is_revoked(serial)) {
+        return Error{EACCES, "this certificate was revoked"};
+    }
+    const Certified* const newest = newest_of(to_string(identity));
+    // A day more: who asks goes by a clock of his own.
+    if (newest != nullptr && newest->end - now >= tls::renewed_before_end + a_day) {
+        if (newest->serial == serial) {
+            return Error{EEXIST, fmt::format("this certificate is good for {} days more, and the next one is given in its last {}",
+                                             (newest->end - now) / a_day, tls::renewed_before_end / a_day)};
+        }
+        if (tls::is_for_key(newest->certificate, key->get())) {
+            return Renewed{{newest->certificate, newest->serial, newest->end}, false, {}};
+        }
+        if (!newest->certificate.empty()) {
+            return Error{EEXIST, "the next certificate was given already, for another key"};
+        }
+    }
+    auto issued = issue(identity, key->get(), now);
+    if (!issued) {
+        return issued.error();
+    }
+    return Renewed{*issued, true, retire(to_string(identity), serial)};
+}
+
+bool Registry::is_revoked(const std::string& serial) const {
+    return std::any_of(revoked_.begin(), revoked_.end(), [&](const Certified& one) { return one.serial == serial; });
+}
+
+const Registry::Certified* Registry::newest_of(const std::string& identity) const {
+    const auto newest =
+        std::find_if(issued_.rbegin(), issued_.rend(), [&](const Certified& one) { return one.identity == identity; });
+    return newest == issued_.rend() ? nullptr : &*newest;
+}
+
+std::vector<Registry::Certified> Registry::retire(const std::string& identity, const std::string& shown) {
+    std::vector<std::string> of_it;
+    for (const Certified& one : issued_) {
+        if (one.identity == identity) {
+            of_it.push_back(one.serial);
+        }
+    }
+    if (of_it.size() <= 2) {
+        return {};
+    }
+    const bool knows_shown = std::find(of_it.begin(), of_it.end(), shown) != of_it.end();
+    const std::string second = knows_shown ? shown : of_it[of_it.size() - 2];
+    return revoke_those([&](const Certified& one) {
+        return one.identity == identity && one.serial != of_it.back() && one.serial != second;
+    });
 }
 
 Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now) {
     prune(now);
     auto issued = authority_->issue(key, identity, std::chrono::seconds(tls::life_of_certificate));
     if (issued) {
-        issued_.push_back({issued->serial, to_string(identity), issued->end});
+        issued_.push_back({issued->serial, to_string(identity), issued->end, issued->certificate});
     }
     return issued;
 }
 
 std::vector<Registry::Certified> Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now) {
     prune(now);
-    std::vector<Certified> gone;
-    for (const Certified& one : issued_) {
-        if (is_of(one.identity, kind, name)) {
-            gone.push_back(one);
-        }
-    }
-    std::erase_if(issued_, [&](const Certified& one) { return is_of(one.identity, kind, name); });
-    revoked_.insert(revoked_.end(), gone.begin(), gone.end());
+    auto gone = revoke_those([&](const Certified& one) { return is_of(one.identity, kind, name); });
     if (kind == tls::Identity::Kind::blade) {
         std::erase_if(tokens_, [&](const Token& token) { return token.blade == name && !token.used; });
     }
+    return gone;
+}
+
+std::vector<Registry::Certified> Registry::revoke_those(const std::function<bool(const Certified&)>& are_those) {
+    const auto first = std::stable_partition(issued_.begin(), issued_.end(), std::not_fn(are_those));
+    std::vector<Certified> gone(first, issued_.end());
+    issued_.erase(first, issued_.end());
+    for (Certified& one : gone) {
+        one.certificate.clear();
+    }
+    revoked_.insert(revoked_.end(), gone.begin(), gone.end());
     return gone;
 }
 

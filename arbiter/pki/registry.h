@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ public:
         std::string serial;
         std::string identity;
         WallSeconds end = 0;
+        std::string certificate;  // PEM; empty once it is revoked
     };
 
     // What the folder holds; nothing there is no mistake. Makes the module's own certificates anew where they are due.
@@ -44,8 +46,14 @@ public:
     // The certificate of a blade that has a token's secret; earlier certificates of that name are revoked, and returned.
     Result<tls::Issued> enroll(const std::string& blade, const std::string& secret, const std::string& request,
                                std::vector<Certified>& revoked, WallSeconds now);
-    // Another one for who already has one.
-    Result<tls::Issued> renew(const tls::Identity& identity, const std::string& request, WallSeconds now);
+    struct Renewed {
+        tls::Issued issued;
+        bool is_new = false;              // else whoever asked was given it before
+        std::vector<Certified> retired;  // good no longer because of it
+    };
+    // The next one for who shows `serial`, in that one's last third, for the same key. Who asks again (the answer was lost) gets
+    // the same again: what is kept does not grow by asking. Of an identity two are good at a time.
+    Result<Renewed> renew(const tls::Identity& identity, const std::string& serial, const std::string& request, WallSeconds now);
     Result<tls::Issued> issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now);
     // All that is good and was issued to a blade (or to an operator in whatever role), and its token. What it was.
     std::vector<Certified> revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now);
@@ -77,6 +85,11 @@ private:
     std::string in(const char* file) const { return folder_ + "/" + file; }
     Status read_records();
     Status make_own(WallSeconds now);
+    bool is_revoked(const std::string& serial) const;
+    const Certified* newest_of(const std::string& identity) const;
+    // All but the newest of an identity, and the one that is shown or else the newest but one, are revoked.
+    std::vector<Certified> retire(const std::string& identity, const std::string& shown);
+    std::vector<Certified> revoke_those(const std::function<bool(const Certified&)>& are_those);
     void prune(WallSeconds now);
 
     const std::string folder_;

@@ -112,6 +112,11 @@ Result<Key> key_of_request(std::string_view pem) {
     return key;
 }
 
+bool is_for_key(std::string_view certificate_pem, const EVP_PKEY* key) {
+    const auto certificate = certificate_from_pem(certificate_pem);
+    return certificate && EVP_PKEY_eq(X509_get0_pubkey(certificate->get()), key) == 1;
+}
+
 std::string fingerprint(const X509* certificate) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;

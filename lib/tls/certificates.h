@@ -26,6 +26,9 @@ Result<std::string> make_request(EVP_PKEY* key);
 // The public key of a request that was signed with its private one: EC P-256 or Ed25519, nothing weaker or odd.
 Result<Key> key_of_request(std::string_view pem);
 
+// Whether a certificate (PEM) is for the holder of that key.
+bool is_for_key(std::string_view certificate_pem, const EVP_PKEY* key);
+
 // SHA-256 of the certificate (DER), 32 bytes.
 std::string fingerprint(const X509* certificate);
 // The serial number in hexadecimal digits.

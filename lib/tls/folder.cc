@@ -17,13 +17,11 @@
 namespace drivebay::tls {
 namespace {
 
-constexpr std::size_t largest_text = 65536;
-
 std::string in(const std::string& folder, const char* file) { return folder + "/" + file; }
 
 }  // namespace
 
-Result<std::string> read_text(const std::string& path) {
+Result<std::string> read_text(const std::string& path, std::size_t largest) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) {
         return system_error(errno, "cannot read " + path);
@@ -39,7 +37,7 @@ Result<std::string> read_text(const std::string& path) {
             return text;
         }
         text.append(buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-        if (text.size() > largest_text) {
+        if (text.size() > largest) {
             return Error{EFBIG, fmt::format("{} is too large to be what it should", path)};
         }
     }

@@ -1,6 +1,7 @@
 // A folder that holds who one is: client-key.pem, client-cert.pem and ca-cert.pem, the names that libnbd looks for.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -15,8 +16,8 @@ inline constexpr char key_file[] = "client-key.pem";
 inline constexpr char certificate_file[] = "client-cert.pem";
 inline constexpr char authority_file[] = "ca-cert.pem";
 
-// Text that was read from a file of at most 64 KiB.
-Result<std::string> read_text(const std::string& path);
+// Text that was read from a file of at most so many bytes.
+Result<std::string> read_text(const std::string& path, std::size_t largest = 65536);
 
 struct OwnCertificate {
     Identity identity;

@@ -98,12 +98,15 @@ enrolls 1 "is not the management module that made this token, so nothing was tol
 rm -r "$pki" && mv "$work/former-pki" "$pki" && end_politely arbiter && start_arbiter
 until_true 10 "blade01 is online" status_is "blades['blade01']['online']"
 
-# Renewal: the next certificate, with the same key.
-before=$(sha256sum <"$work/identity-blade01/client-cert.pem")
+# Renewal: the next certificate, with the same key, in the last month of one only.
 echo "arbiter = \"127.0.0.1\";" >>"$work/etc/gadgetd-blade01.cfg"
-expect 0 "renewed" drivebay-gadgetd --config "$work/etc/gadgetd-blade01.cfg" renew
-[ "$(sha256sum <"$work/identity-blade01/client-cert.pem")" != "$before" ] || fail "the certificate is the same"
-cmp /srv/blade01/disk "$images/disk.img" || fail "the blade reads something else after its renewal"
+expect 1 "the next one is given in its last 30" drivebay-gadgetd --config "$work/etc/gadgetd-blade01.cfg" renew
+mkdir "$who/ending"
+signed "$who/ending" "$pki/ca-cert.pem" "$pki/ca-key.pem" "$(date -u -d '+10 days' +%Y%m%d%H%M%SZ)" "blade/blade06" >>"$work/logs/openssl" 2>&1
+echo "identity = \"$who/ending\"; arbiter = \"127.0.0.1\";" >"$work/etc/gadgetd-blade06.cfg"
+expect 0 "renewed" drivebay-gadgetd --config "$work/etc/gadgetd-blade06.cfg" renew
+openssl x509 -noout -checkend $((80 * 86400)) -in "$who/ending/client-cert.pem" || fail "the certificate is the same"
+expect 1 "the next one is given in its last 30" drivebay-gadgetd --config "$work/etc/gadgetd-blade06.cfg" renew
 
 # An operator's, in its last month, by itself.
 mkdir "$who/late"

@@ -12,6 +12,7 @@ namespace drivebay::arbiter {
 namespace {
 
 constexpr WallSeconds noon = 1800000000;  // some day
+constexpr WallSeconds a_day = 24 * 3600;
 
 struct Module {
     Module() { BOOST_TEST(registry.begin("mm", {"localhost", "10.0.0.1"}, noon).ok()); }
@@ -32,9 +33,19 @@ struct Module {
         const auto issued = enroll(token, now, blade);
         return issued ? "it was enrolled" : issued.error().message;
     }
+    // Of blade01.
+    Result<Registry::Renewed> renew(const std::string& serial, WallSeconds now) {
+        return registry.renew({tls::Identity::Kind::blade, "blade01", tls::Role::view}, serial,
+                              tls::make_request(key.get()).value(), now);
+    }
+    std::string not_renewed(const std::string& serial, WallSeconds now) {
+        const auto renewed = renew(serial, now);
+        return renewed ? "it was renewed" : renewed.error().message;
+    }
     TemporaryFolder folder;
     Registry registry{folder.path() + "/pki"};
     std::vector<Registry::Certified> revoked;
+    tls::Key key = tls::make_key().value();
 };
 
 bool says(const std::string& text, const std::string& part) {
@@ -118,6 +129,57 @@ BOOST_AUTO_TEST_CASE(an_earlier_certificate_goes_on_after_a_new_enrolment_or_non
     BOOST_TEST(list.find(first->serial + " ") != std::string::npos);
     BOOST_TEST(list.find(elsewhere->serial + " ") != std::string::npos);
     BOOST_TEST(module.registry.revoke(tls::Identity::Kind::blade, "blade01", noon).size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_certificate_is_renewed_at_any_time_or_by_who_is_shut_out) {
+    Module module;
+    const auto first = module.enroll(module.registry.make_token("blade01", noon), noon);
+    BOOST_TEST_REQUIRE(first.ok());
+    BOOST_TEST(says(module.not_renewed(first->serial, first->end - 60 * a_day), "good for 60 days more"));
+    BOOST_TEST(module.renew(first->serial, first->end - 30 * a_day).ok());
+    BOOST_TEST(module.registry.revoke(tls::Identity::Kind::blade, "blade01", noon).size() == 2u);
+    BOOST_TEST(says(module.not_renewed(first->serial, first->end - 30 * a_day), "revoked"));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_kept_grows_with_each_renewal) {
+    Module module;
+    const auto first = module.enroll(module.registry.make_token("blade01", noon), noon);
+    BOOST_TEST_REQUIRE(first.ok());
+    const auto second = module.renew(first->serial, first->end - a_day);
+    BOOST_TEST_REQUIRE((second.ok() && second->is_new));
+    // Its answer was lost: the same again, over a restart too, and to nobody with another key.
+    const WallSeconds early = second->issued.end - 60 * a_day;
+    for (int i = 0; i < 3; ++i) {
+        module.restart();
+        const auto again = module.renew(first->serial, early);
+        BOOST_TEST_REQUIRE((again.ok() && !again->is_new));
+        BOOST_TEST(again->issued.certificate == second->issued.certificate);
+    }
+    BOOST_TEST(says(module.not_renewed(second->issued.serial, early), "good for 60 days more"));
+    module.key = tls::make_key().value();
+    BOOST_TEST(says(module.not_renewed(first->serial, early), "another key"));
+    BOOST_TEST(module.registry.issued().size() == 2u);
+    // The one after that: the first is good no longer.
+    const auto third = module.renew(second->issued.serial, second->issued.end - a_day);
+    BOOST_TEST_REQUIRE((third.ok() && third->retired.size() == 1u));
+    BOOST_TEST(third->retired[0].serial == first->serial);
+    BOOST_TEST(module.registry.issued().size() == 2u);
+    // Who shows one keeps that one, whatever came of the answers.
+    for (int i = 0; i < 5; ++i) {
+        BOOST_TEST(module.renew(second->issued.serial, second->issued.end - a_day).ok());
+    }
+    BOOST_TEST(module.registry.issued().size() == 2u);
+    BOOST_TEST(module.registry.issued()[0].serial == second->issued.serial);
+}
+
+BOOST_AUTO_TEST_CASE(many_certificates_cannot_be_read_again) {
+    Module module;
+    for (int i = 0; i < 600; ++i) {
+        const tls::Identity identity{tls::Identity::Kind::operator_, "operator" + std::to_string(i), tls::Role::view};
+        BOOST_TEST_REQUIRE(module.registry.issue(identity, module.key.get(), noon).ok());
+    }
+    module.restart();
+    BOOST_TEST(module.registry.issued().size() == 600u);
 }
 
 BOOST_AUTO_TEST_CASE(others_can_read_the_authoritys_key) {

@@ -81,7 +81,7 @@ Status Service::start() {
         }
     };
     enrolment.on_revoked = [this](const std::vector<Registry::Certified>& revoked) { cut(revoked); };
-    enrolment_ = std::make_unique<Enrolment>(*arbiter_, *registry_, std::move(enrolment));
+    enrolment_ = std::make_unique<Enrolment>(*arbiter_, *registry_, *denials_, std::move(enrolment));
     certificates_ = std::make_unique<rpc::Timer>(reactor_);
     api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_, *enrolment_, *denials_);
     api_->set_allowances(Allowances(settings_.allow));

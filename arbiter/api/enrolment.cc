@@ -190,8 +190,12 @@ void Enrolment::enroll(const rpc::Request& request, const rpc::Reply& reply) {
     std::vector<Registry::Certified> revoked;
     const auto issued = registry_.enroll(blade, *bytes, csr, revoked, wall_now());
     if (!issued) {
-        note(request, "enrolment refused", blade, issued.error().message);
-        reply(refused({status_for(issued.error()), issued.error().message}));
+        // Of strangers, as many as they like.
+        denials_.note({request.peer.address, request.peer.identity, "an enrolment as " + blade, issued.error().message});
+        const bool is_token = issued.error().code == EACCES;
+        reply(refused({status_for(issued.error()),
+                       issued.error().message +
+                           (is_token ? fmt::format("; ask for another with: drivebay enroll {}", blade) : "")}));
         return;
     }
     note(request, "enrolled", blade, "");

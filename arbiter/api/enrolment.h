@@ -7,6 +7,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/pki/registry.h"
+#include "lib/base/denials.h"
 #include "lib/rpc/server.h"
 
 namespace drivebay::arbiter {
@@ -19,8 +20,8 @@ public:
         // These are good no longer: their connections are to end.
         std::function<void(const std::vector<Registry::Certified>&)> on_revoked;
     };
-    Enrolment(Arbiter& arbiter, Registry& registry, Callbacks callbacks)
-        : arbiter_(arbiter), registry_(registry), callbacks_(std::move(callbacks)) {}
+    Enrolment(Arbiter& arbiter, Registry& registry, Denials& denials, Callbacks callbacks)
+        : arbiter_(arbiter), registry_(registry), denials_(denials), callbacks_(std::move(callbacks)) {}
 
     // Whether `topic` is one of its own. The right to ask was seen to before.
     static bool knows(const std::string& topic);
@@ -41,6 +42,7 @@ private:
 
     Arbiter& arbiter_;
     Registry& registry_;
+    Denials& denials_;
     Callbacks callbacks_;
     bool is_kept_ = true;  // what was last to be written
 };

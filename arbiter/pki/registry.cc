@@ -192,15 +192,14 @@ Result<tls::Issued> Registry::enroll(const std::string& blade, const std::string
     const std::string hash = hash_of(blade, secret);
     const auto token =
         std::find_if(tokens_.begin(), tokens_.end(), [&](const Token& known) { return known.hash == hash; });
-    const std::string again = fmt::format("; ask for another with: drivebay enroll {}", blade);
     if (token == tokens_.end()) {
-        return Error{EACCES, "this token is not known here: it was replaced by a later one, or is of another module" + again};
+        return Error{EACCES, "this token is not known here: it was replaced by a later one, or is of another module"};
     }
     if (token->used) {
-        return Error{EACCES, "this token was used already" + again};
+        return Error{EACCES, "this token was used already"};
     }
     if (now >= token->end) {
-        return Error{EACCES, fmt::format("this token came too late: it was good for {} minutes", life_of_token / 60) + again};
+        return Error{EACCES, fmt::format("this token came too late: it was good for {} minutes", life_of_token / 60)};
     }
     const auto key = tls::key_of_request(request);
     if (!key) {

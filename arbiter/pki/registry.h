@@ -43,7 +43,8 @@ public:
 
     // A word for one blade. It takes the place of an earlier one that was not used.
     std::string make_token(const std::string& blade, WallSeconds now);
-    // The certificate of a blade that has a token's secret; earlier certificates of that name are revoked, and returned.
+    // The certificate of a blade that has a token's secret; earlier certificates of that name are revoked, and returned. EACCES:
+    // the token is not good; why not names no blade, so that it is the same for all who guess.
     Result<tls::Issued> enroll(const std::string& blade, const std::string& secret, const std::string& request,
                                std::vector<Certified>& revoked, WallSeconds now);
     struct Renewed {

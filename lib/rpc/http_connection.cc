@@ -138,7 +138,7 @@ void HttpConnection::handle() {
 }
 
 void HttpConnection::write(Response response) {
-    const bool keep_alive = parser_->is_done() && parser_->get().keep_alive();
+    const bool keep_alive = !is_unproved() && parser_->is_done() && parser_->get().keep_alive();
     response_ = {};
     response_.version(11);
     response_.result(static_cast<unsigned>(response.status));

@@ -101,7 +101,7 @@ struct World : Audience {
         data_path_link = std::make_unique<DataPathLink>(*arbiter, *denials, reactor);
         long_poll = std::make_unique<LongPoll>(*arbiter, reactor);
         backups = std::make_unique<Backups>(store, arbiter->disk());
-        enrolment = std::make_unique<Enrolment>(*arbiter, registry, Enrolment::Callbacks{[] {}, [](const auto&) {}});
+        enrolment = std::make_unique<Enrolment>(*arbiter, registry, *denials, Enrolment::Callbacks{[] {}, [](const auto&) {}});
         api = std::make_unique<Api>(*arbiter, *data_path_link, *long_poll, *backups, *enrolment, *denials);
         arbiter->add_audience(*data_path_link);
         arbiter->add_audience(*links);

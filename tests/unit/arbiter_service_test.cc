@@ -283,6 +283,21 @@ BOOST_FIXTURE_TEST_CASE(a_drive_is_added_that_nobody_could_look_at, Daemon) {
     BOOST_TEST(answer["error"].get<std::string>().find("drivebayfs") != std::string::npos);
 }
 
+BOOST_FIXTURE_TEST_CASE(guessers_of_tokens_fill_the_audit_log, Daemon) {
+    BOOST_TEST(ask("POST", "/v1/pki", json::object()).first == 200);
+    for (int i = 0; i < 200; ++i) {
+        const auto [status, answer] = ask("POST", "/v1/enroll", {{"blade", "blade" + std::to_string(i)}, {"secret", "AAAA"}, {"request", "x"}});
+        BOOST_TEST(status == 403);
+        BOOST_TEST(answer["error"].get<std::string>().find("drivebay enroll blade" + std::to_string(i)) != std::string::npos);
+    }
+    std::size_t noted = 0;
+    for (const json& event : ask("GET", "/v1/events").second["events"]) {
+        noted += event.dump().find("this token is not known") != std::string::npos ? 1 : 0;
+    }
+    BOOST_TEST(noted > 0u);
+    BOOST_TEST(noted < 50u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_bad_request_is_carried_out_or_ends_the_arbiter, Served) {
     const std::vector<std::tuple<std::string, std::string, std::string, int, std::string>> cases = {
         {"GET", "/", "", 404, "below /v1"},

@@ -1,4 +1,8 @@
 #define BOOST_TEST_DYN_LINK
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
 #include <boost/test/unit_test.hpp>
 #include <fstream>
 #include <future>
@@ -6,6 +10,7 @@
 #include <optional>
 #include <thread>
 
+#include "lib/base/fd.h"
 #include "lib/rpc/client.h"
 #include "lib/rpc/server.h"
 #include "lib/tls/authority.h"
@@ -16,6 +21,40 @@ namespace drivebay::rpc {
 namespace {
 
 using namespace std::chrono_literals;
+
+// A client that says what a well-bred one would not, over TLS or before it.
+class RawClient {
+public:
+    explicit RawClient(const Endpoint& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(static_cast<std::uint16_t>(server.port));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        BOOST_TEST_REQUIRE(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    }
+    void shake_hands(const tls::Context& context) {
+        tls_.reset(SSL_new(context.get()));
+        SSL_set_fd(tls_.get(), fd_.get());
+        BOOST_TEST_REQUIRE(SSL_connect(tls_.get()) == 1);
+    }
+    void say(const std::string& text) { SSL_write(tls_.get(), text.data(), static_cast<int>(text.size())); }
+    // Everything until the other side ends the connection.
+    std::string hear_all() {
+        std::string heard;
+        std::array<char, 4096> piece;
+        for (int got = 0; (got = SSL_read(tls_.get(), piece.data(), piece.size())) > 0;) {
+            heard.append(piece.data(), static_cast<std::size_t>(got));
+        }
+        return heard;
+    }
+
+private:
+    struct Free {
+        void operator()(SSL* tls) const { SSL_free(tls); }
+    };
+    UniqueFd fd_;
+    std::unique_ptr<SSL, Free> tls_;
+};
 
 // A server with TLS that answers with who asks, and a blade's folder.
 struct Served {
@@ -134,6 +173,25 @@ BOOST_AUTO_TEST_CASE(a_link_that_is_cut_goes_on) {
         served.server->cut([&](const Peer& peer) { return peer.serial == served.issued.serial; }, "revoked");
     });
     BOOST_TEST((closed.get_future().wait_for(10s) == std::future_status::ready));
+}
+
+BOOST_AUTO_TEST_CASE(a_stranger_asks_twice_on_one_connection) {
+    Served served;
+    const std::string request = "GET / HTTP/1.1\r\nHost: mm\r\n\r\n";
+    const auto answers = [&](const Secure& secure) {
+        RawClient client(served.endpoint);
+        const auto context = secure();
+        client.shake_hands(**context);
+        client.say(request + request + "GET / HTTP/1.1\r\nHost: mm\r\nConnection: close\r\n\r\n");
+        const std::string heard = client.hear_all();
+        std::size_t count = 0;
+        for (std::size_t at = heard.find("HTTP/1.1 200"); at != std::string::npos; at = heard.find("HTTP/1.1 200", at + 1)) {
+            ++count;
+        }
+        return count;
+    };
+    BOOST_TEST(answers(served.as_nobody()) == 1u);
+    BOOST_TEST(answers(served.as_blade()) == 3u);
 }
 
 BOOST_AUTO_TEST_CASE(a_stranger_opens_a_link) {

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <set>
 
 #include "arbiter/store/sqlite_store.h"
 #include "lib/base/log.h"
@@ -80,7 +79,7 @@ Status Service::start() {
             log::error(listening.error().message);
         }
     };
-    enrolment.on_revoked = [this](const std::vector<Registry::Certified>& revoked) { cut(revoked); };
+    enrolment.on_revoked = [this](const Enrolment::IsOut& is_out) { server_->cut(is_out, "the certificate was revoked"); };
     enrolment_ = std::make_unique<Enrolment>(*arbiter_, *registry_, *denials_, std::move(enrolment));
     certificates_ = std::make_unique<rpc::Timer>(reactor_);
     api_ = std::make_unique<Api>(*arbiter_, *data_path_, *long_poll_, *backups_, *enrolment_, *denials_);
@@ -178,14 +177,6 @@ void Service::look_after_certificates() {
         }
         look_after_certificates();
     });
-}
-
-void Service::cut(const std::vector<Registry::Certified>& revoked) {
-    std::set<std::string> serials;
-    for (const Registry::Certified& one : revoked) {
-        serials.insert(one.serial);
-    }
-    server_->cut([&](const rpc::Peer& peer) { return serials.contains(peer.serial); }, "the certificate was revoked");
 }
 
 void Service::accept(const std::string& path, std::shared_ptr<rpc::Channel> channel) {

@@ -40,7 +40,6 @@ private:
     Status listen_to_network();
     // The module's own certificates are made anew in time.
     void look_after_certificates();
-    void cut(const std::vector<Registry::Certified>& revoked);
     void accept(const std::string& path, std::shared_ptr<rpc::Channel> channel);
 
     rpc::Reactor& reactor_;

@@ -63,6 +63,10 @@ Refusal without_authority() {
 
 int status_for(const Error& error) { return error.code == EACCES ? 403 : error.code == EEXIST ? 409 : 400; }
 
+Enrolment::IsOut everybody_called(tls::Identity::Kind kind, const std::string& name) {
+    return [kind, name](const rpc::Peer& peer) { return tls::is_of(peer.identity, kind, name); };
+}
+
 Json certificate_answer(const tls::Issued& issued, const Registry& registry) {
     return {{"certificate", issued.certificate}, {"authority", registry.authority_pem()}, {"end", issued.end}};
 }
@@ -187,8 +191,7 @@ void Enrolment::enroll(const rpc::Request& request, const rpc::Reply& reply) {
         reply(refused({400, "this is no blade's name with a token's secret"}));
         return;
     }
-    std::vector<Registry::Certified> revoked;
-    const auto issued = registry_.enroll(blade, *bytes, csr, revoked, wall_now());
+    const auto issued = registry_.enroll(blade, *bytes, csr, wall_now());
     if (!issued) {
         // Of strangers, as many as they like.
         denials_.note({request.peer.address, request.peer.identity, "an enrolment as " + blade, issued.error().message});
@@ -201,7 +204,7 @@ void Enrolment::enroll(const rpc::Request& request, const rpc::Reply& reply) {
     note(request, "enrolled", blade, "");
     // The data path's clients hold the name that they typed against its certificate.
     take_addresses(request, {called});
-    keep(reply, certificate_answer(*issued, registry_), std::move(revoked));
+    keep(reply, certificate_answer(*issued, registry_), everybody_called(tls::Identity::Kind::blade, blade));
 }
 
 void Enrolment::renew(const rpc::Request& request, const rpc::Reply& reply) {
@@ -225,7 +228,9 @@ void Enrolment::renew(const rpc::Request& request, const rpc::Reply& reply) {
     if (renewed->is_new) {
         note(request, "renewed", blade_of(request.peer), "");
     }
-    keep(reply, std::move(answer), std::move(renewed->retired));
+    keep(reply, std::move(answer), [retired = std::move(renewed->retired)](const rpc::Peer& peer) {
+        return std::any_of(retired.begin(), retired.end(), [&](const auto& one) { return one.serial == peer.serial; });
+    });
 }
 
 void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& reply) {
@@ -247,7 +252,7 @@ void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& repl
         return;
     }
     const WallSeconds now = wall_now();
-    auto revoked = registry_.revoke(tls::Identity::Kind::operator_, name, now);
+    registry_.revoke(tls::Identity::Kind::operator_, name, now);
     const auto issued = registry_.issue({tls::Identity::Kind::operator_, name, *role}, key->get(), now);
     if (!issued) {
         reply(refused({503, issued.error().message}));
@@ -256,14 +261,17 @@ void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& repl
     note(request, "operator added", "", fmt::format("{} as {}", name, tls::to_string(*role)));
     Json answer = certificate_answer(*issued, registry_);
     answer["key"] = *pem;
-    keep(reply, std::move(answer), std::move(revoked));
+    keep(reply, std::move(answer), everybody_called(tls::Identity::Kind::operator_, name));
 }
 
+// All of that name that are on the list are counted, and its connections ended whatever they began with: one that was asked before
+// and could not be kept is made good so.
 void Enrolment::revoke(tls::Identity::Kind kind, const std::string& name, const rpc::Request& request,
                        const rpc::Reply& reply) {
-    auto revoked = registry_.revoke(kind, name, wall_now());
+    registry_.revoke(kind, name, wall_now());
+    const std::size_t revoked = registry_.count_revoked(kind, name);
     const bool is_blade = kind == tls::Identity::Kind::blade;
-    if (revoked.empty()) {
+    if (revoked == 0) {
         // A token that was out for it is void all the same.
         return keep(
             [reply, name, is_blade](const rpc::Response& kept) {
@@ -271,11 +279,11 @@ void Enrolment::revoke(tls::Identity::Kind kind, const std::string& name, const 
                                          : refused({404, fmt::format("{} {} has no certificate that could be revoked",
                                                                      is_blade ? "blade" : "operator", log::quoted(name))}));
             },
-            Json::object());
+            Json::object(), everybody_called(kind, name));
     }
     note(request, is_blade ? "unenrolled" : "operator removed", is_blade ? name : "", is_blade ? "" : name);
-    Json answer{{"name", name}, {"revoked", revoked.size()}};
-    keep(reply, std::move(answer), std::move(revoked));
+    Json answer{{"name", name}, {"revoked", revoked}};
+    keep(reply, std::move(answer), everybody_called(kind, name));
 }
 
 void Enrolment::take_addresses(const rpc::Request& request, const std::vector<std::string>& addresses) {
@@ -290,13 +298,13 @@ void Enrolment::take_addresses(const rpc::Request& request, const std::vector<st
     }
 }
 
-void Enrolment::keep(const rpc::Reply& reply, Json answer, std::vector<Registry::Certified> revoked) {
+void Enrolment::keep(const rpc::Reply& reply, Json answer, IsOut is_out) {
     const auto written = std::make_shared<Status>(success());
     arbiter_.disk().run(
         [written, writings = registry_.writings(wall_now())] { *written = Registry::write(writings); },
-        [this, written, reply, answer = std::move(answer), revoked = std::move(revoked)] {
-            if (!revoked.empty()) {
-                callbacks_.on_revoked(revoked);
+        [this, written, reply, answer = std::move(answer), is_out = std::move(is_out)] {
+            if (is_out) {
+                callbacks_.on_revoked(is_out);
             }
             is_kept_ = written->ok();
             if (!is_kept_) {

@@ -14,11 +14,13 @@ namespace drivebay::arbiter {
 
 class Enrolment {
 public:
+    // Whether somebody was shut out.
+    using IsOut = std::function<bool(const rpc::Peer&)>;
     struct Callbacks {
         // There is an authority now, or the module's own certificates are new.
         std::function<void()> on_certificates;
-        // These are good no longer: their connections are to end.
-        std::function<void(const std::vector<Registry::Certified>&)> on_revoked;
+        // Connections of certificates that are good no longer are to end.
+        std::function<void(const IsOut& is_out)> on_revoked;
     };
     Enrolment(Arbiter& arbiter, Registry& registry, Denials& denials, Callbacks callbacks)
         : arbiter_(arbiter), registry_(registry), denials_(denials), callbacks_(std::move(callbacks)) {}
@@ -35,8 +37,8 @@ private:
     void renew(const rpc::Request& request, const rpc::Reply& reply);
     void add_operator(const rpc::Request& request, const rpc::Reply& reply);
     void revoke(tls::Identity::Kind kind, const std::string& name, const rpc::Request& request, const rpc::Reply& reply);
-    // Makes what has changed durable, then ends the connections of `revoked`, then answers.
-    void keep(const rpc::Reply& reply, nlohmann::ordered_json answer, std::vector<Registry::Certified> revoked = {});
+    // Makes what has changed durable, then ends the connections of those who are out, then answers.
+    void keep(const rpc::Reply& reply, nlohmann::ordered_json answer, IsOut is_out = nullptr);
     void note(const rpc::Request& request, std::string event, std::string blade, const std::string& detail);
     void take_addresses(const rpc::Request& request, const std::vector<std::string>& addresses);
 

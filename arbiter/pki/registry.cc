@@ -41,12 +41,6 @@ Registry::Certified certified(const json& row) {
     return {row.at("serial"), row.at("identity"), row.at("end"), row.value("certificate", "")};
 }
 
-// Of a name in whatever role.
-bool is_of(const std::string& identity, tls::Identity::Kind kind, const std::string& name) {
-    const auto parsed = tls::parse_identity(identity);
-    return parsed && parsed->kind == kind && parsed->name == name;
-}
-
 }  // namespace
 
 Status Registry::load(WallSeconds now) {
@@ -188,7 +182,7 @@ std::string Registry::make_token(const std::string& blade, WallSeconds now) {
 }
 
 Result<tls::Issued> Registry::enroll(const std::string& blade, const std::string& secret, const std::string& request,
-                                     std::vector<Certified>& revoked, WallSeconds now) {
+                                     WallSeconds now) {
     const std::string hash = hash_of(blade, secret);
     const auto token =
         std::find_if(tokens_.begin(), tokens_.end(), [&](const Token& known) { return known.hash == hash; });
@@ -208,7 +202,7 @@ Result<tls::Issued> Registry::enroll(const std::string& blade, const std::string
     // Before the new one is issued, which would be among them. It removes unused tokens of that name, this one too.
     Token used = *token;
     used.used = true;
-    revoked = revoke(tls::Identity::Kind::blade, blade, now);
+    revoke(tls::Identity::Kind::blade, blade, now);
     tokens_.push_back(used);
     return issue({tls::Identity::Kind::blade, blade, tls::Role::view}, key->get(), now);
 }
@@ -279,13 +273,17 @@ Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key
     return issued;
 }
 
-std::vector<Registry::Certified> Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now) {
+void Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now) {
     prune(now);
-    auto gone = revoke_those([&](const Certified& one) { return is_of(one.identity, kind, name); });
+    (void)revoke_those([&](const Certified& one) { return tls::is_of(one.identity, kind, name); });
     if (kind == tls::Identity::Kind::blade) {
         std::erase_if(tokens_, [&](const Token& token) { return token.blade == name && !token.used; });
     }
-    return gone;
+}
+
+std::size_t Registry::count_revoked(tls::Identity::Kind kind, const std::string& name) const {
+    return static_cast<std::size_t>(std::count_if(
+        revoked_.begin(), revoked_.end(), [&](const Certified& one) { return tls::is_of(one.identity, kind, name); }));
 }
 
 std::vector<Registry::Certified> Registry::revoke_those(const std::function<bool(const Certified&)>& are_those) {

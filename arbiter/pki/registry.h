@@ -43,10 +43,9 @@ public:
 
     // A word for one blade. It takes the place of an earlier one that was not used.
     std::string make_token(const std::string& blade, WallSeconds now);
-    // The certificate of a blade that has a token's secret; earlier certificates of that name are revoked, and returned. EACCES:
-    // the token is not good; why not names no blade, so that it is the same for all who guess.
-    Result<tls::Issued> enroll(const std::string& blade, const std::string& secret, const std::string& request,
-                               std::vector<Certified>& revoked, WallSeconds now);
+    // The certificate of a blade that has a token's secret; earlier certificates of that name are revoked. EACCES: the token is not
+    // good; why not names no blade, so that it is the same for all who guess.
+    Result<tls::Issued> enroll(const std::string& blade, const std::string& secret, const std::string& request, WallSeconds now);
     struct Renewed {
         tls::Issued issued;
         bool is_new = false;              // else whoever asked was given it before
@@ -56,8 +55,10 @@ public:
     // the same again: what is kept does not grow by asking. Of an identity two are good at a time.
     Result<Renewed> renew(const tls::Identity& identity, const std::string& serial, const std::string& request, WallSeconds now);
     Result<tls::Issued> issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now);
-    // All that is good and was issued to a blade (or to an operator in whatever role), and its token. What it was.
-    std::vector<Certified> revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now);
+    // All that is good and was issued to a blade (or to an operator in whatever role), and its token.
+    void revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now);
+    // How many of theirs are on the list, whenever they got there.
+    std::size_t count_revoked(tls::Identity::Kind kind, const std::string& name) const;
 
     std::string module() const { return module_; }
     std::string fingerprint() const { return authority_->fingerprint(); }

@@ -80,6 +80,11 @@ Result<Identity> parse_identity(std::string_view uri) {
     return strange;
 }
 
+bool is_of(std::string_view uri, Identity::Kind kind, std::string_view name) {
+    const auto identity = parse_identity(uri);
+    return identity && identity->kind == kind && identity->name == name;
+}
+
 Result<Identity> identity_of(const X509* certificate) {
     int occurrence = 0;
     const GeneralNames names(

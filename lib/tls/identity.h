@@ -29,6 +29,9 @@ Result<Identity> parse_identity(std::string_view uri);
 std::string_view to_string(Role role);
 Result<Role> parse_role(std::string_view text);
 
+// Whether that identity is of a name, an operator's in whatever role.
+bool is_of(std::string_view uri, Identity::Kind kind, std::string_view name);
+
 // EINVAL unless there is exactly one URI, and it is an identity. Whether the certificate is to be believed was asked before.
 Result<Identity> identity_of(const X509* certificate);
 

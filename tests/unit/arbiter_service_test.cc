@@ -1,6 +1,7 @@
 // The whole arbiter over its real socket: operators by HTTP, a data path and a blade by WebSocket, a store on the disk.
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,9 @@
 #include "arbiter/store/sqlite_store.h"
 #include "lib/base/base64.h"
 #include "lib/rpc/client.h"
+#include "lib/rpc/identity_renewal.h"
+#include "lib/tls/folder.h"
+#include "lib/tls/token.h"
 #include "tests/unit/lease_models.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -25,11 +29,11 @@ namespace {
 // The daemon on a thread of its own; the doubles of its counterparts live on the same reactor.
 class Daemon {
 public:
-    Daemon() {
+    explicit Daemon(std::vector<std::string> listen = {}) {
         settings_.socket = folder_.path() + "/arbiter.sock";
         settings_.state_dir = folder_.path() + "/state";
         settings_.audit_log = folder_.path() + "/audit.log";
-        settings_.listen.clear();
+        settings_.listen = std::move(listen);
         settings_.ttl_ms = 1000;
         settings_.withdraw_deadline_ms = 200;
         start();
@@ -68,12 +72,14 @@ public:
         settle("the data path is online", [this] { return service_->state().data_path_online; });
     }
 
-    void connect_blade() {
-        run([this] {
+    void connect_blade() { connect_blade({settings_.socket, "", 0}, {}); }
+    void connect_blade(const rpc::Endpoint& arbiter, const rpc::Secure& secure) {
+        run([&] {
             blade_link_ = std::make_unique<rpc::Link>(
-                *reactor_, rpc::Endpoint{settings_.socket, "", 0}, "/v1/link/blade",
+                *reactor_, arbiter, "/v1/link/blade",
                 rpc::Link::Callbacks{[this] { blade_link_->send(protocol::encode(blade.hello())); },
-                                     [this](const json& message) { blade_hears(message); }, nullptr});
+                                     [this](const json& message) { blade_hears(message); }, nullptr},
+                secure);
         });
     }
 
@@ -163,6 +169,27 @@ private:
     std::unique_ptr<rpc::Link> data_path_link_;
     std::unique_ptr<rpc::Link> blade_link_;
     std::thread thread_;
+};
+
+// With an authority, and a folder that says who blade01 is; it comes by TLS.
+struct Enrolled : Daemon {
+    Enrolled() : Daemon({"127.0.0.1:14798"}) {
+        BOOST_TEST(ask("POST", "/v1/pki", json::object()).first == 200);
+        const tls::Token token = tls::parse_token(ask("POST", "/v1/enrolments", {{"blade", "blade01"}}).second["token"].get<std::string>()).value();
+        const json body{{"blade", "blade01"},
+                        {"secret", tls::to_base64url(token.secret)},
+                        {"request", tls::make_request(tls::key_in(identity)->get()).value()}};
+        const auto answer = rpc::call(network, "POST", "/v1/enroll", body.dump(), 20s,
+                                      [&] { return tls::Context::enrolling(token.fingerprint); });
+        BOOST_TEST(rpc::keep_answer(identity, answer, tls::Identity::Kind::blade, "blade01").ok());
+        connect_blade(network, tls::secure_by(identity, ""));
+        settle("blade01 is online", [this] { return is_online(); });
+    }
+    bool is_online() { return service().state().blades.at("blade01").connected; }
+    std::string pki() const { return folder_.path() + "/state/pki"; }
+
+    const rpc::Endpoint network{"", "127.0.0.1", 14798};
+    const std::string identity = folder_.path() + "/identity";
 };
 
 struct Served : Daemon {
@@ -281,6 +308,18 @@ BOOST_FIXTURE_TEST_CASE(a_drive_is_added_that_nobody_could_look_at, Daemon) {
     const auto [status, answer] = ask("POST", "/v1/drives", {{"name", "x"}, {"source", "/a.img"}});
     BOOST_TEST(status == 503);
     BOOST_TEST(answer["error"].get<std::string>().find("drivebayfs") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_is_in_for_good_when_shutting_it_out_was_not_kept, Enrolled) {
+    std::filesystem::rename(pki(), pki() + ".away");
+    BOOST_TEST(ask("DELETE", "/v1/enrolments/blade01").first == 503);
+    std::filesystem::rename(pki() + ".away", pki());
+    settle("it is back", [this] { return is_online(); });
+    const auto [status, answer] = ask("DELETE", "/v1/enrolments/blade01");
+    BOOST_TEST(status == 200);
+    BOOST_TEST(answer["revoked"] == 1);
+    settle("it is out", [this] { return !is_online(); });
+    BOOST_TEST(!rpc::call(network, "GET", "/v1/leases", "", 20s, tls::secure_by(identity, "")).ok());
 }
 
 BOOST_FIXTURE_TEST_CASE(guessers_of_tokens_fill_the_audit_log, Daemon) {

@@ -168,8 +168,7 @@ Status Service::listen_to_network() {
 void Service::look_after_certificates() {
     certificates_->set(std::chrono::hours(6), [this] {
         if (registry_->is_there()) {
-            Registry again(settings_.state_dir + "/pki");
-            const Status made = again.load(wall_now());
+            const Status made = registry_->renew_own(wall_now());
             const Status listening = made ? listen_to_network() : made;
             if (!listening) {
                 log::error("the module's certificates are not looked after", {{"reason", listening.error().message}});

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "lib/base/durable_file.h"
 #include "lib/base/log.h"
@@ -60,6 +62,13 @@ Status Registry::load(WallSeconds now) {
         return read;
     }
     authority_ = std::move(*authority);
+    if (Status agreed = agree_with_list(); !agreed) {
+        return agreed;
+    }
+    return renew_own(now);
+}
+
+Status Registry::renew_own(WallSeconds now) {
     bool due = false;
     for (const char* file : {"module-cert.pem", "nbd-cert.pem"}) {
         const auto text = tls::read_text(in(file));
@@ -95,6 +104,26 @@ Status Registry::read_records() {
     return success();
 }
 
+Status Registry::agree_with_list() {
+    const auto text = tls::read_text(in("revoked"), largest_records);
+    if (!text && text.error().code != ENOENT) {
+        return text.error();
+    }
+    std::set<std::string> listed;
+    for (std::istringstream lines(text ? *text : ""); !lines.eof();) {
+        std::string serial;
+        std::string identity;
+        lines >> serial >> identity;
+        if (!serial.empty() && listed.insert(serial).second && !is_revoked(serial)) {
+            if (revoke_those([&](const Certified& one) { return one.serial == serial; }).empty()) {
+                revoked_.push_back({serial, identity, 0, ""});
+            }
+        }
+    }
+    const Writing whole = list();
+    return text && whole.text == *text ? success() : write({whole});
+}
+
 Status Registry::begin(const std::string& module, const std::vector<std::string>& addresses, WallSeconds now) {
     if (is_there()) {
         return Error{EEXIST, "there is an authority already; blades are enrolled with: drivebay enroll BLADE"};
@@ -113,11 +142,13 @@ Status Registry::begin(const std::string& module, const std::vector<std::string>
     authority_ = std::move(*authority);
     module_ = module;
     addresses_ = addresses;
-    // The certificate last: with it the authority is there.
-    Status done = write(writings(now));
+    // With its certificate the authority is there. The list after it: without one nobody is let in, not by a data path either
+    // that has seen nothing yet of another authority than the last.
+    Status done = write({records()});
     done = done ? make_own(now) : done;
     done = done ? write_durably(in("ca-key.pem"), *key, 0600) : done;
     done = done ? write_durably(in("ca-cert.pem"), authority_->certificate_pem(), 0644) : done;
+    done = done ? write({list()}) : done;
     if (!done) {
         authority_.reset();
     }
@@ -311,22 +342,32 @@ tls::Files Registry::files() const {
 
 std::vector<Registry::Writing> Registry::writings(WallSeconds now) {
     prune(now);
+    return {list(), records()};
+}
+
+Registry::Writing Registry::list() const {
+    std::string text;
+    for (const Certified& one : revoked_) {
+        text += one.serial + " " + one.identity + "\n";
+    }
+    return {in("revoked"), text, 0644};
+}
+
+Registry::Writing Registry::records() const {
     json records{{"module", module_}, {"addresses", addresses_}};
     records["issued"] = json::array();
     records["revoked"] = json::array();
     records["tokens"] = json::array();
-    std::string list;
     for (const Certified& one : issued_) {
         records["issued"].push_back(to_json(one));
     }
     for (const Certified& one : revoked_) {
         records["revoked"].push_back(to_json(one));
-        list += one.serial + " " + one.identity + "\n";
     }
     for (const Token& token : tokens_) {
         records["tokens"].push_back({{"blade", token.blade}, {"hash", token.hash}, {"end", token.end}, {"used", token.used}});
     }
-    return {{in("records.json"), records.dump(1) + "\n", 0600}, {in("revoked"), list, 0644}};
+    return {in("records.json"), records.dump(1) + "\n", 0600};
 }
 
 Status Registry::write(const std::vector<Writing>& writings) {

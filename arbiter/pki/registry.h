@@ -32,8 +32,11 @@ public:
         std::string certificate;  // PEM; empty once it is revoked
     };
 
-    // What the folder holds; nothing there is no mistake. Makes the module's own certificates anew where they are due.
+    // What the folder holds; nothing there is no mistake. Whoever is on the list or in the records as revoked is so in both
+    // afterwards: the power may have failed between the two. Looks after the module's own certificates, too.
     Status load(WallSeconds now);
+    // Makes the module's own certificates anew where they are due.
+    Status renew_own(WallSeconds now);
     bool is_there() const { return authority_.has_value(); }
 
     // A new authority, and the module's own certificates. EEXIST where there is one: then only addresses are added.
@@ -68,7 +71,8 @@ public:
     // The module's end of the API.
     tls::Files files() const;
 
-    // What is to be written now, in this order; any thread. Nothing may become visible before it is.
+    // What is to be written now, in this order; any thread. Nothing may become visible before it is. The list first: nobody is in
+    // whom the records say to be out.
     struct Writing {
         std::string path;
         std::string text;
@@ -86,6 +90,9 @@ private:
     };
     std::string in(const char* file) const { return folder_ + "/" + file; }
     Status read_records();
+    Status agree_with_list();
+    Writing records() const;
+    Writing list() const;
     Status make_own(WallSeconds now);
     bool is_revoked(const std::string& serial) const;
     const Certified* newest_of(const std::string& identity) const;

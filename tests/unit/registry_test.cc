@@ -2,6 +2,8 @@
 #include <sys/stat.h>
 
 #include <boost/test/unit_test.hpp>
+#include <filesystem>
+#include <fstream>
 
 #include "arbiter/pki/registry.h"
 #include "lib/tls/folder.h"
@@ -184,6 +186,37 @@ BOOST_AUTO_TEST_CASE(many_certificates_cannot_be_read_again) {
     }
     module.restart();
     BOOST_TEST(module.registry.issued().size() == 600u);
+}
+
+BOOST_AUTO_TEST_CASE(a_power_cut_lets_in_who_was_shut_out) {
+    Module module;
+    const auto issued = module.enroll(module.registry.make_token("blade01", noon), noon);
+    BOOST_TEST_REQUIRE(issued.ok());
+    module.restart();
+    module.registry.revoke(tls::Identity::Kind::blade, "blade01", noon);
+    const auto writings = module.registry.writings(noon);
+    const std::string pki = module.folder.path() + "/pki";
+    const std::string line = issued->serial + " drivebay:blade/blade01\n";
+    for (std::size_t written = 0; written < writings.size(); ++written) {
+        const std::string trial = module.folder.path() + "/trial" + std::to_string(written);
+        std::filesystem::copy(pki, trial);
+        for (std::size_t i = 0; i <= written; ++i) {
+            std::ofstream(trial + "/" + std::filesystem::path(writings[i].path).filename().string()) << writings[i].text;
+        }
+        // A data path sees it with no arbiter there.
+        BOOST_TEST(bytes_of(trial + "/revoked") == line);
+        Registry after(trial);
+        BOOST_TEST_REQUIRE(after.load(noon).ok());
+        BOOST_TEST(after.count_revoked(tls::Identity::Kind::blade, "blade01") == 1u);
+        BOOST_TEST(after.issued().empty());
+        BOOST_TEST(bytes_of(trial + "/revoked") == line);
+    }
+    // Records that know more than the list: it is made whole.
+    BOOST_TEST(Registry::write(writings).ok());
+    std::filesystem::remove(pki + "/revoked");
+    Registry again(pki);
+    BOOST_TEST(again.load(noon).ok());
+    BOOST_TEST(bytes_of(pki + "/revoked") == line);
 }
 
 BOOST_AUTO_TEST_CASE(others_can_read_the_authoritys_key) {

@@ -142,8 +142,11 @@ void Enrolment::begin(const rpc::Request& request, const rpc::Reply& reply) {
 
 void Enrolment::show(const rpc::Reply& reply) {
     Json issued = Json::array();
+    const WallSeconds now = wall_now();
     for (const Registry::Certified& one : registry_.issued()) {
-        issued.push_back({{"identity", one.identity}, {"serial", one.serial}, {"end", one.end}});
+        if (one.end > now) {
+            issued.push_back({{"identity", one.identity}, {"serial", one.serial}, {"end", one.end}});
+        }
     }
     reply(answered({{"module", registry_.module()},
                     {"fingerprint", tls::to_base64url(registry_.fingerprint())},

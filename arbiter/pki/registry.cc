@@ -205,7 +205,7 @@ Result<bool> Registry::add_addresses(const std::vector<std::string>& addresses, 
 }
 
 std::string Registry::make_token(const std::string& blade, WallSeconds now) {
-    prune(now);
+    prune_tokens(now);
     std::erase_if(tokens_, [&](const Token& token) { return token.blade == blade && !token.used; });
     const tls::Token token{blade, tls::random_bytes(16), fingerprint()};
     tokens_.push_back({blade, hash_of(blade, token.secret), now + life_of_token, false});
@@ -296,7 +296,7 @@ std::vector<Registry::Certified> Registry::retire(const std::string& identity, c
 }
 
 Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now) {
-    prune(now);
+    prune_tokens(now);
     auto issued = authority_->issue(key, identity, std::chrono::seconds(tls::life_of_certificate));
     if (issued) {
         issued_.push_back({issued->serial, to_string(identity), issued->end, issued->certificate});
@@ -305,7 +305,7 @@ Result<tls::Issued> Registry::issue(const tls::Identity& identity, EVP_PKEY* key
 }
 
 void Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now) {
-    prune(now);
+    prune_tokens(now);
     (void)revoke_those([&](const Certified& one) { return tls::is_of(one.identity, kind, name); });
     if (kind == tls::Identity::Kind::blade) {
         std::erase_if(tokens_, [&](const Token& token) { return token.blade == name && !token.used; });
@@ -328,11 +328,9 @@ std::vector<Registry::Certified> Registry::revoke_those(const std::function<bool
     return gone;
 }
 
-// What has expired is refused for that, and need not be remembered.
-void Registry::prune(WallSeconds now) {
-    const auto over = [now](const Certified& one) { return one.end + remembered < now; };
-    std::erase_if(issued_, over);
-    std::erase_if(revoked_, over);
+// Tokens only. A certificate that seems to have expired may be good again once the clock was put right, and a connection that it
+// opened may be there still: what is issued is two of each identity, and what is revoked is short.
+void Registry::prune_tokens(WallSeconds now) {
     std::erase_if(tokens_, [now](const Token& token) { return token.end + remembered < now; });
 }
 
@@ -341,7 +339,7 @@ tls::Files Registry::files() const {
 }
 
 std::vector<Registry::Writing> Registry::writings(WallSeconds now) {
-    prune(now);
+    prune_tokens(now);
     return {list(), records()};
 }
 

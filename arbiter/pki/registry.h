@@ -66,6 +66,7 @@ public:
     std::string module() const { return module_; }
     std::string fingerprint() const { return authority_->fingerprint(); }
     std::string authority_pem() const { return authority_->certificate_pem(); }
+    // Expired ones, too.
     const std::vector<Certified>& issued() const { return issued_; }
     const std::vector<std::string>& addresses() const { return addresses_; }
     // The module's end of the API.
@@ -99,7 +100,7 @@ private:
     // All but the newest of an identity, and the one that is shown or else the newest but one, are revoked.
     std::vector<Certified> retire(const std::string& identity, const std::string& shown);
     std::vector<Certified> revoke_those(const std::function<bool(const Certified&)>& are_those);
-    void prune(WallSeconds now);
+    void prune_tokens(WallSeconds now);
 
     const std::string folder_;
     std::optional<tls::Authority> authority_;

@@ -219,6 +219,24 @@ BOOST_AUTO_TEST_CASE(a_power_cut_lets_in_who_was_shut_out) {
     BOOST_TEST(bytes_of(pki + "/revoked") == line);
 }
 
+BOOST_AUTO_TEST_CASE(a_clock_that_was_ahead_forgets_who_was_shut_out_or_in) {
+    Module module;
+    const auto stolen = module.enroll(module.registry.make_token("blade01", noon), noon);
+    const auto other = module.enroll(module.registry.make_token("blade02", noon), noon);
+    BOOST_TEST_REQUIRE((stolen.ok() && other.ok()));
+    module.registry.revoke(tls::Identity::Kind::blade, "blade01", noon);
+    const WallSeconds ahead = stolen->end + 365 * a_day;
+    module.registry.make_token("blade03", ahead);
+    BOOST_TEST(Registry::write(module.registry.writings(ahead)).ok());
+    module.restart();
+    const auto list = [&] { return bytes_of(module.folder.path() + "/pki/revoked"); };
+    BOOST_TEST(list().find(stolen->serial) != std::string::npos);
+    // Of one that has expired a connection may be there still.
+    module.registry.revoke(tls::Identity::Kind::blade, "blade02", ahead);
+    module.restart();
+    BOOST_TEST(list().find(other->serial) != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(others_can_read_the_authoritys_key) {
     Module module;
     for (const char* file : {"ca-key.pem", "module-cert.pem", "nbd-cert.pem", "records.json"}) {

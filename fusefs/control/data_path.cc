@@ -1,7 +1,5 @@
 #include "fusefs/control/data_path.h"
 
-#include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <optional>
@@ -16,6 +14,8 @@
 #include "fusefs/nbd_server/nbd_listener.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/tls/certificates.h"
+#include "lib/tls/folder.h"
 
 namespace drivebay {
 
@@ -71,7 +71,8 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
     ServedReport reported;
     EventLoop::TimerId report_timer = 0;
     EventLoop::TimerId certificates_timer = 0;
-    std::string certificates_seen;      // of which file: inode, time
+    std::string certificates_seen;      // of which files; those in use
+    std::string authority;              // its fingerprint
     std::string certificates_trouble;   // only changes are logged
     std::optional<tls::Revocations> revocations;
     std::set<std::string> listening;  // TCP addresses
@@ -85,6 +86,7 @@ struct DataPath::Impl final : LocalLeases, DrainSource {
     void report_each_second();
     void look_at_certificates();
     Status use_certificates();
+    Status listen_to_network();
     void stop(std::function<void()> stopped);
 
     void acquire(const std::string& drive, Mode mode, std::function<void(Result<Epoch>)> callback) override;
@@ -183,21 +185,14 @@ void DataPath::Impl::report_each_second() {
 // The arbiter's files, and not a word of its, say who is in: it works as well while there is no arbiter.
 void DataPath::Impl::look_at_certificates() {
     certificates_timer = loop.call_after(certificates_interval, [this] { look_at_certificates(); });
-    struct stat status {};
-    const std::string file = settings.pki + "/nbd-cert.pem";
-    const std::string seen = ::stat(file.c_str(), &status) == 0
-                                 ? fmt::format("{} {}.{}", status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
-                                 : "none";
-    Status usable = success();
-    if (seen == "none") {
-        usable = Error{ENOENT, "NBD's TCP addresses are not listened on: there is no certificate in " + settings.pki +
-                                   "; make one with: drivebay pki init"};
-    } else if (seen != certificates_seen || !on_network) {
-        usable = use_certificates();
+    Status usable = use_certificates();
+    if (!usable) {
+        nbd->suspend_tls();
+    } else if (!on_network) {
+        usable = listen_to_network();
     }
-    certificates_seen = seen;
     const std::string trouble = usable ? "" : usable.error().message;
-    if (std::exchange(certificates_trouble, trouble) != trouble && !trouble.empty() && !on_network) {
+    if (std::exchange(certificates_trouble, trouble) != trouble && !trouble.empty()) {
         log::warning(trouble);
     }
     if (revocations->is_new() && on_network) {
@@ -205,17 +200,39 @@ void DataPath::Impl::look_at_certificates() {
     }
 }
 
+// What was seen is remembered only once it is in use: the files are written one after the other, and this may fall between two.
 Status DataPath::Impl::use_certificates() {
     const std::string own = settings.pki + "/nbd-cert.pem";
-    auto context = tls::Context::server({own, own, settings.pki + "/ca-cert.pem", settings.pki + "/revoked"},
-                                        tls::Context::Clients::must_identify);
-    if (!context) {
-        return context.error();
-    }
-    nbd->use_tls(std::move(*context));
-    if (on_network) {
+    const std::string signer = settings.pki + "/ca-cert.pem";
+    const auto versions = [&] { return tls::version_of(own) + " " + tls::version_of(signer); };
+    const std::string seen = versions();
+    if (seen == certificates_seen) {
         return success();
     }
+    certificates_seen.clear();
+    if (seen.find("none") != std::string::npos) {
+        return Error{ENOENT, "NBD's TCP clients are not heard: there is no certificate in " + settings.pki +
+                                 "; make one with: drivebay pki init"};
+    }
+    auto context = tls::Context::server({own, own, signer, settings.pki + "/revoked"}, tls::Context::Clients::must_identify);
+    const auto text = tls::read_text(signer);
+    const auto certificate = text ? tls::certificate_from_pem(*text) : Result<tls::Certificate>(text.error());
+    if (!context || !certificate) {
+        return context ? certificate.error() : context.error();
+    }
+    if (versions() != seen) {
+        return Error{EAGAIN, "NBD's TCP clients are not heard while the certificates in " + settings.pki + " change"};
+    }
+    const std::string now = tls::fingerprint(certificate->get());
+    if (const std::string before = std::exchange(authority, now); !before.empty() && before != now) {
+        nbd->end_network("there is another authority");
+    }
+    nbd->use_tls(std::move(*context));
+    certificates_seen = seen;
+    return success();
+}
+
+Status DataPath::Impl::listen_to_network() {
     for (const rpc::Endpoint& endpoint : settings.nbd_listeners) {
         if (endpoint.is_unix() || listening.contains(rpc::to_string(endpoint))) {
             continue;

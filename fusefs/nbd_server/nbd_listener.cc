@@ -153,6 +153,9 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             }
             return;
         }
+        if (suspended_ && !is_unix) {
+            continue;
+        }
         if (connections_.size() >= limits_.connections) {
             log::warning("too many NBD clients: one was turned away", {{"limit", limits_.connections}});
             continue;
@@ -188,6 +191,28 @@ void NbdListener::finished(NbdConnection::Id id) {
     connections_.erase(id);
     if (connections_.empty() && stopped_) {
         std::exchange(stopped_, nullptr)();
+    }
+}
+
+void NbdListener::use_tls(std::shared_ptr<tls::Context> context) {
+    context_.tls = std::move(context);
+    suspended_ = false;
+}
+
+void NbdListener::suspend_tls() {
+    suspended_ = true;
+    for (const auto& [id, connection] : connections_) {
+        if (!connection->peer().local && connection->is_stranger()) {
+            connection->shut("nobody can prove who he is now");
+        }
+    }
+}
+
+void NbdListener::end_network(const std::string& why) {
+    for (const auto& [id, connection] : connections_) {
+        if (!connection->peer().local) {
+            connection->shut(why);
+        }
     }
 }
 

@@ -40,7 +40,11 @@ public:
     Status listen(const rpc::Endpoint& endpoint);
 
     // Clients that come from now on meet this one.
-    void use_tls(std::shared_ptr<tls::Context> context) { context_.tls = std::move(context); }
+    void use_tls(std::shared_ptr<tls::Context> context);
+    // Until use_tls() clients that come by TCP are turned away, and those that have not proved who they are hung up on.
+    void suspend_tls();
+    // Hangs up on all that came by TCP.
+    void end_network(const std::string& why);
     // Hangs up on those whose certificates have been revoked.
     void end_revoked(tls::Revocations& revocations);
     // Hangs up on everybody, without a word: a client that knows how comes back. `stopped` runs when nothing of them is
@@ -69,6 +73,7 @@ private:
     LoopTurns turns_;
     Strangers strangers_;
     ConnectionContext context_;
+    bool suspended_ = false;
     std::vector<Socket> sockets_;
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
     NbdConnection::Id last_id_ = 0;

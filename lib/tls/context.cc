@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 
 #include "lib/base/log.h"
 #include "lib/tls/certificates.h"
@@ -34,24 +35,48 @@ void keep_refusal(const SSL* tls, X509* leaf, const std::string& reason) {
     SSL_set_ex_data(connection, refusal_index(), new Refusal{identity ? to_string(*identity) : "", reason});
 }
 
+// Empty where there is none.
+std::string text_of(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
 const SSL* connection_of(X509_STORE_CTX* store) {
     return static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
 }
 
 }  // namespace
 
-bool Revocations::is_new() {
+std::string version_of(const std::string& path) {
     struct stat status {};
-    std::string now = "none";
-    if (::stat(path_.c_str(), &status) == 0) {
-        now = fmt::format("{} {} {}.{}", status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
-    }
+    return ::stat(path.c_str(), &status) != 0 ? "none"
+                                              : fmt::format("{} {} {}.{}", status.st_ino, status.st_size,
+                                                            status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
+Revocations::Revocations(std::string path, std::string authority)
+    : path_(std::move(path)),
+      authority_path_(std::move(authority)),
+      authority_(text_of(authority_path_)),
+      authority_seen_(version_of(authority_path_)) {}
+
+bool Revocations::is_new() {
+    const std::string now = version_of(path_);
     if (now == seen_) {
         return false;
     }
     seen_ = now;
     read();
     return true;
+}
+
+bool Revocations::is_of_authority() {
+    const std::string now = version_of(authority_path_);
+    if (now != authority_seen_) {
+        authority_seen_ = now;
+        is_of_authority_ = text_of(authority_path_) == authority_;
+    }
+    return is_of_authority_;
 }
 
 void Revocations::read() {
@@ -69,7 +94,7 @@ void Revocations::read() {
 
 bool Revocations::has(const std::string& serial) {
     (void)is_new();
-    return !readable_ || serials_.contains(serial);
+    return !readable_ || !is_of_authority() || serials_.contains(serial);
 }
 
 Result<std::unique_ptr<Context>> Context::make(const SSL_METHOD* method) {
@@ -103,7 +128,7 @@ Status Context::use_files(const Files& files) {
         return refusal("authority", files.authority);
     }
     if (!files.revoked.empty()) {
-        revocations_ = std::make_unique<Revocations>(files.revoked);
+        revocations_ = std::make_unique<Revocations>(files.revoked, files.authority);
     }
     return success();
 }

@@ -25,19 +25,29 @@ struct Files {
 // The list of revoked certificates, read again whenever its file has changed. While it cannot be read everybody is on it.
 class Revocations {
 public:
-    explicit Revocations(std::string path) : path_(std::move(path)) {}
+    // The numbers are of that authority's certificates: once its file holds another one or is gone, everybody is on the list.
+    // Empty: whosever they are.
+    explicit Revocations(std::string path, std::string authority = "");
     bool has(const std::string& serial);
     // What is_new() says of a file: it is another one than at the last look.
     bool is_new();
 
 private:
     void read();
+    bool is_of_authority();
 
     const std::string path_;
+    const std::string authority_path_;
+    std::string authority_;       // what its file held
+    std::string authority_seen_;  // of which file, as below
+    bool is_of_authority_ = true;
     std::string seen_;  // of which file: inode, size, time
     bool readable_ = false;
     std::set<std::string> serials_;
 };
+
+// Inode, size and time of a file, for comparison; "none" where there is none.
+std::string version_of(const std::string& path);
 
 class Context {
 public:

@@ -13,10 +13,12 @@
 #include <optional>
 #include <thread>
 
+#include "arbiter/pki/registry.h"
 #include "fusefs/control/data_path.h"
 #include "fusefs/engine/admission_table.h"
 #include "lib/protocol/messages.h"
 #include "lib/rpc/server.h"
+#include "lib/tls/folder.h"
 #include "tests/unit/nbd_client_handle.h"
 #include "tests/unit/nbd_server_double.h"
 #include "tests/unit/temporary_folder.h"
@@ -102,8 +104,13 @@ private:
 // A data path with its two threads, on the state folder and sockets of `folder`.
 class Running {
 public:
-    explicit Running(const std::string& folder) : socket(folder + "/nbd.sock") {
+    // `pki` is also listened for by TLS, at `network`.
+    explicit Running(const std::string& folder, const std::string& pki = "") : socket(folder + "/nbd.sock") {
         DataPathSettings settings;
+        settings.pki = pki;
+        if (!pki.empty()) {
+            settings.nbd_listeners.push_back(network);
+        }
         settings.state_dir = folder;
         settings.arbiter.path = folder + "/arbiter.sock";
         settings.nbd_listeners.emplace_back().path = socket;
@@ -152,6 +159,7 @@ public:
     }
 
     const std::string socket;
+    const rpc::Endpoint network{"", "127.0.0.1", 14797};
 
 private:
     EventLoop loop_;
@@ -169,6 +177,46 @@ Client connected(const Running& running, const std::string& name) {
     nbd_set_strict_mode(made.get(), 0);
     return nbd_connect_unix(made.get(), running.socket.c_str()) == 0 ? std::move(made) : nullptr;
 }
+
+// Null: refused.
+Client connected_as(const std::string& identity, const Running& running, const std::string& name) {
+    Client made(nbd_create());
+    nbd_set_export_name(made.get(), name.c_str());
+    nbd_set_tls(made.get(), LIBNBD_TLS_REQUIRE);
+    nbd_set_tls_certificates(made.get(), identity.c_str());
+    const std::string port = std::to_string(running.network.port);
+    return nbd_connect_tcp(made.get(), running.network.host.c_str(), port.c_str()) == 0 ? std::move(made) : nullptr;
+}
+
+bool reads(const Client& client) {
+    char byte = 0;
+    return nbd_pread(client.get(), &byte, 1, 0, 0) == 0;
+}
+
+bool becomes_true(const std::function<bool()>& condition) {
+    const Instant limit = BootClock::now() + 20s;
+    while (!condition()) {
+        if (BootClock::now() >= limit) {
+            return false;
+        }
+        std::this_thread::yield();
+    }
+    return true;
+}
+
+// A folder of an authority's, as the arbiter makes it, and blade01's beside it.
+struct Authority {
+    explicit Authority(const std::string& place) : pki(place), identity(place + "-blade01") {
+        BOOST_TEST(registry.begin("mm", {"127.0.0.1"}, 0).ok());
+        const tls::Key key = tls::key_in(identity).value();
+        const auto issued = registry.issue({tls::Identity::Kind::blade, "blade01", tls::Role::view}, key.get(), 0);
+        BOOST_TEST(tls::keep_certificate(identity, issued->certificate, registry.authority_pem(), tls::Identity::Kind::blade,
+                                         "blade01").ok());
+    }
+    const std::string pki;
+    const std::string identity;
+    arbiter::Registry registry{pki};
+};
 
 struct Bench {
     TemporaryFolder folder;
@@ -491,6 +539,55 @@ BOOST_AUTO_TEST_CASE(a_drain_is_answered_while_a_handle_is_open) {
     BOOST_TEST((draining.wait_for(0s) == std::future_status::timeout));
     running.close(std::move(*view));
     BOOST_TEST((draining.get().outcome == protocol::Outcome::drained));
+}
+
+BOOST_AUTO_TEST_CASE(a_stolen_authority_is_believed_beside_the_new_one) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const std::string pki = bench.folder.path() + "/pki";
+    const Authority stolen(pki);
+    const Authority next(bench.folder.path() + "/next");
+    const Running running(bench.folder.path(), pki);
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    admitted(arbiter, write7);
+    const Client thief = connected_as(stolen.identity, running, "blade01/disk");
+    BOOST_TEST_REQUIRE((thief && reads(thief)));
+    // At one stroke: nobody sees the folder missing, and the new list is empty.
+    std::filesystem::rename(pki, bench.folder.path() + "/former");
+    std::filesystem::rename(next.pki, pki);
+    BOOST_TEST(!connected_as(stolen.identity, running, "blade01/disk"));
+    BOOST_TEST(becomes_true([&] { return !reads(thief); }));
+    BOOST_TEST(!connected_as(stolen.identity, running, "blade01/disk"));
+    BOOST_TEST(becomes_true([&] { return connected_as(next.identity, running, "blade01/disk") != nullptr; }));
+}
+
+BOOST_AUTO_TEST_CASE(a_new_authority_that_is_seen_half_written_is_never_seen_whole) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const std::string pki = bench.folder.path() + "/pki";
+    const Authority first(pki);
+    const Authority next(bench.folder.path() + "/next");
+    const Running running(bench.folder.path(), pki);
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    arbiter.say(bench.table(1, {write7}));
+    admitted(arbiter, write7);
+    const Client there = connected_as(first.identity, running, "blade01/disk");
+    BOOST_TEST_REQUIRE((there && reads(there)));
+    for (const char* last : {"/ca-cert.pem", "/revoked"}) {
+        std::filesystem::rename(next.pki + last, bench.folder.path() + last);
+    }
+    std::filesystem::rename(pki, bench.folder.path() + "/former");
+    std::filesystem::rename(next.pki, pki);
+    // Whoever ended this has looked at the other files before.
+    BOOST_TEST(becomes_true([&] { return !reads(there); }));
+    for (const char* last : {"/ca-cert.pem", "/revoked"}) {
+        BOOST_TEST(!connected_as(first.identity, running, "blade01/disk"));
+        BOOST_TEST(!connected_as(next.identity, running, "blade01/disk"));
+        std::filesystem::rename(bench.folder.path() + last, pki + last);
+    }
+    BOOST_TEST(becomes_true([&] { return connected_as(next.identity, running, "blade01/disk") != nullptr; }));
+    BOOST_TEST(!connected_as(first.identity, running, "blade01/disk"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -195,6 +195,22 @@ BOOST_AUTO_TEST_CASE(a_revoked_certificate_is_believed) {
     BOOST_TEST(!meet(*server, *world.client("blade07")).server_done);
 }
 
+BOOST_AUTO_TEST_CASE(an_authority_that_is_there_no_longer_is_believed) {
+    World world;
+    world.give("blade07", blade("blade07"));
+    const auto server = world.server();
+    const auto client = world.client("blade07");
+    const std::string authority = world.authority.certificate_pem();
+    for (const std::string& other : {Authority::create()->certificate_pem(), std::string()}) {
+        write(world.path("ca.pem"), other);
+        BOOST_TEST(!meet(*server, *client).server_done);
+        write(world.path("ca.pem"), authority);
+        BOOST_TEST(meet(*server, *client).server_saw.has_value());
+    }
+    std::remove(world.path("ca.pem").c_str());
+    BOOST_TEST(!meet(*server, *client).server_done);
+}
+
 BOOST_AUTO_TEST_CASE(a_certificate_with_odd_names_is_believed) {
     using namespace std::string_literals;
     World world;

@@ -148,6 +148,10 @@ void NbdConnection::secured() {
         if (context_.tls->revocations() != nullptr && context_.tls->revocations()->has(shown->serial)) {
             return lose("the certificate was revoked");
         }
+        if (!context_.has_room(to_string(shown->identity))) {
+            context_.denials.note({peer_.address, to_string(shown->identity), "a connection", "it has too many already"});
+            return lose("the blade has too many connections");
+        }
         peer_.identity = to_string(shown->identity);
         peer_.serial = shown->serial;
         peer_.blade = shown->identity.name;

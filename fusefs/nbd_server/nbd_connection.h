@@ -40,6 +40,7 @@ struct ConnectionContext {
     Strangers& strangers;
     std::shared_ptr<tls::Context> tls;  // null: there is none
     bool wants_identity = false;        // each client is to be a blade, and has that blade's exports
+    std::function<bool(const std::string& identity)> has_room;  // for one connection more of that one
 };
 
 class NbdConnection final : public BarrierMember, private LoopTurns::Member {

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -52,8 +53,9 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
       exports_(catalogue, denials_),
       budget_(limits.memory),
       turns_(loop),
-      strangers_("NBD clients", limits.strangers, limits.strangers_of_one),
-      context_{loop, buffers, exports_, budget_, turns_, denials_, strangers_, std::move(tls.context), tls.wants_identity} {}
+      strangers_("NBD clients", std::min(limits.strangers, std::max<std::size_t>(1, limits.connections / 2)), limits.strangers_of_one),
+      context_{loop, buffers, exports_, budget_, turns_, denials_, strangers_, std::move(tls.context), tls.wants_identity,
+               [this](const std::string& identity) { return has_room(identity); }} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 
@@ -157,7 +159,9 @@ void NbdListener::accept_some(int listener, bool is_unix) {
             continue;
         }
         if (connections_.size() >= limits_.connections) {
-            log::warning("too many NBD clients: one was turned away", {{"limit", limits_.connections}});
+            if (complaint_.is_time()) {
+                log::warning("too many NBD clients: some are turned away", {{"limit", limits_.connections}});
+            }
             continue;
         }
         NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
@@ -171,6 +175,12 @@ void NbdListener::accept_some(int listener, bool is_unix) {
         connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
+}
+
+bool NbdListener::has_room(const std::string& identity) const {
+    const auto count = std::count_if(connections_.begin(), connections_.end(),
+                                     [&](const auto& one) { return one.second->peer().identity == identity; });
+    return static_cast<std::size_t>(count) < limits_.of_one_blade;
 }
 
 // Level-triggered: without a pause a full table of descriptors would keep the loop spinning.

@@ -10,6 +10,7 @@
 
 #include "fusefs/nbd_server/nbd_connection.h"
 #include "lib/base/result.h"
+#include "lib/base/seldom.h"
 #include "lib/rpc/endpoint.h"
 
 namespace drivebay::nbd {
@@ -18,8 +19,9 @@ class NbdListener {
 public:
     struct Limits {
         std::size_t connections = 1024;                 // one more is hung up on
-        std::size_t strangers = 512;                    // of TCP clients that have not yet proved who they are
+        std::size_t strangers = 512;                    // of TCP clients that have not yet proved who they are; half of all at most
         std::size_t strangers_of_one = 128;             // … from one address
+        std::size_t of_one_blade = 64;                  // with a certificate; it has 16 slots, and asks on others
         std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together
     };
     struct Tls {
@@ -60,6 +62,7 @@ private:
     Status listen_unix(const rpc::Endpoint& endpoint);
     Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
     void accept_some(int listener, bool is_unix);
+    bool has_room(const std::string& identity) const;
     void pause();
     void finished(NbdConnection::Id id);
     void close_sockets();
@@ -74,6 +77,7 @@ private:
     Strangers strangers_;
     ConnectionContext context_;
     bool suspended_ = false;
+    Seldom complaint_;
     std::vector<Socket> sockets_;
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
     NbdConnection::Id last_id_ = 0;

@@ -4,13 +4,6 @@
 
 namespace drivebay {
 
-namespace {
-
-// A line for each would be a weapon.
-constexpr Duration between_complaints = std::chrono::seconds(10);
-
-}  // namespace
-
 std::optional<Strangers::Id> Strangers::add(Id id, const std::string& address) {
     const std::string host = address.substr(0, address.rfind(':'));
     const auto same = by_host_.find(host);
@@ -44,8 +37,8 @@ void Strangers::remove(Id id) {
 }
 
 void Strangers::complain(const std::string& host, std::size_t here) {
-    if (const Instant now = BootClock::now(); now >= next_complaint_) {
-        next_complaint_ = now + between_complaints;
+    // A line for each would be a weapon.
+    if (complaint_.is_time()) {
         log::warning(whom_ + " are hung up on: too many that have not proved who they are",
                      {{"address", host}, {"all", all_.size()}, {"of this address", here}});
     }

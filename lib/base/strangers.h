@@ -9,7 +9,7 @@
 #include <set>
 #include <string>
 
-#include "lib/base/clock.h"
+#include "lib/base/seldom.h"
 
 namespace drivebay {
 
@@ -34,7 +34,7 @@ private:
     const std::size_t most_of_one_;
     std::map<Id, std::string> all_;  // their hosts
     std::map<std::string, std::set<Id>> by_host_;
-    Instant next_complaint_{};
+    Seldom complaint_;
 };
 
 }  // namespace drivebay

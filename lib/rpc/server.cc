@@ -7,6 +7,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <list>
 #include <map>
@@ -16,6 +17,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/seldom.h"
 #include "lib/base/strangers.h"
 #include "lib/rpc/channel_stream.h"
 #include "lib/rpc/http_connection.h"
@@ -33,6 +35,9 @@ constexpr std::size_t most_connections = 16384;
 // Of TLS clients that have not yet proved who they are, all together and from one address.
 constexpr std::size_t most_strangers = 512;
 constexpr std::size_t most_strangers_of_one = 64;
+// Of one identity. A blade has a link, and something to ask now and then.
+constexpr std::size_t most_of_one_identity = 64;
+constexpr std::chrono::milliseconds pause_without_descriptors(100);
 
 // The file of a Unix socket whose server has died stays; one that still answers is not ours to remove.
 Status remove_stale_socket(const std::string& path) {
@@ -76,6 +81,9 @@ Peer peer_of(const Socket& socket) {
 }  // namespace
 
 struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
+    using Connections = std::list<std::weak_ptr<HttpConnection>>;
+    using Unproved = std::map<Strangers::Id, std::weak_ptr<HttpConnection>>;
+
     Impl(Reactor& reactor, Handlers calls) : io(reactor.impl().io), handlers(std::move(calls)) {}
 
     template <class Acceptor>
@@ -85,13 +93,25 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
             if (self->stopped || error == asio::error::operation_aborted) {
                 return;
             }
-            if (!error) {
-                self->serve(std::move(socket));
-            } else {
-                // Out of descriptors, most likely: the pending connection stays in the kernel's queue.
-                log::warning("a connection could not be accepted", {{"error", error.message()}});
+            if (error) {
+                return self->accept_later(acceptor, error);
             }
+            self->serve(std::move(socket));
             self->accept(acceptor);
+        });
+    }
+
+    // Out of descriptors, most likely: the connection stays in the kernel's queue, and would be an error again at once.
+    template <class Acceptor>
+    void accept_later(Acceptor& acceptor, const beast::error_code& error) {
+        if (refusal.is_time()) {
+            log::warning("connections cannot be accepted", {{"error", error.message()}});
+        }
+        const auto pause = std::make_shared<asio::steady_timer>(io, pause_without_descriptors);
+        pause->async_wait([self = shared_from_this(), pause, &acceptor](const beast::error_code&) {
+            if (!self->stopped) {
+                self->accept(acceptor);
+            }
         });
     }
 
@@ -100,10 +120,13 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         // Swept when they have doubled, so that ten thousand that stay are not looked through for each that comes.
         if (connections.size() >= swept_at) {
             std::erase_if(connections, [](const auto& connection) { return connection.expired(); });
+            std::erase_if(proved, [](auto& one) { return count_of(one.second) == 0; });
             swept_at = std::min(most_connections, std::max<std::size_t>(64, 2 * connections.size()));
         }
         if (connections.size() >= most_connections) {
-            log::warning("a connection was refused: too many", {{"connections", connections.size()}});
+            if (refusal.is_time()) {
+                log::warning("connections are refused: too many", {{"connections", connections.size()}});
+            }
             return;
         }
         if constexpr (std::is_same_v<Accepted, asio::ip::tcp::socket>) {
@@ -127,9 +150,32 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         connection->start(context, [weak = weak_from_this(), number] {
             if (const auto self = weak.lock()) {
                 self->strangers.remove(number);
-                self->unproved.erase(number);
+                self->know(self->unproved.extract(number));
             }
         });
+    }
+
+    static std::size_t count_of(Connections& some) {
+        std::erase_if(some, [](const auto& connection) { return connection.expired(); });
+        return some.size();
+    }
+
+    // One that has proved who it is, or has ended before.
+    void know(const Unproved::node_type& entry) {
+        const auto connection = entry.empty() ? nullptr : entry.mapped().lock();
+        if (!connection || connection->peer().identity.empty()) {
+            return;
+        }
+        Connections& others = proved[connection->peer().identity];
+        if (count_of(others) < most_of_one_identity) {
+            others.push_back(connection);
+            return;
+        }
+        if (handlers.on_refused) {
+            handlers.on_refused(connection->peer(), connection->peer().identity,
+                                fmt::format("it has {} connections already", most_of_one_identity));
+        }
+        connection->abandon();
     }
 
     void stop() {
@@ -156,11 +202,13 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::list<asio::ip::tcp::acceptor> tcp;
     std::list<asio::local::stream_protocol::acceptor> local;
     std::vector<std::string> socket_files;
-    std::list<std::weak_ptr<HttpConnection>> connections;
+    Connections connections;
     std::size_t swept_at = 64;
     std::shared_ptr<tls::Context> context;
     Strangers strangers{"connections", most_strangers, most_strangers_of_one};
-    std::map<Strangers::Id, std::weak_ptr<HttpConnection>> unproved;  // the same
+    Unproved unproved;                            // the same
+    std::map<std::string, Connections> proved;    // by their identities
+    Seldom refusal;
     Strangers::Id last_stranger = 0;
     bool stopped = false;
 };

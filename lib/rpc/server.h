@@ -48,7 +48,7 @@ public:
     Status listen(const Endpoint& endpoint);
 
     // TCP connections that come from now on speak TLS. A WebSocket is then for those alone that have shown a certificate,
-    // and of strangers there are few at a time.
+    // and of strangers there are few at a time, as of connections of one identity.
     void use_tls(std::shared_ptr<tls::Context> context);
     // Ends, now, the connections for which `condition` holds. Not from inside a callback of one of them.
     void cut(const std::function<bool(const Peer&)>& condition, const std::string& reason);

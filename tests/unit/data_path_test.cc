@@ -1,5 +1,7 @@
 #define BOOST_TEST_DYN_LINK
 #include <libnbd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "arbiter/pki/registry.h"
 #include "fusefs/control/data_path.h"
 #include "fusefs/engine/admission_table.h"
+#include "lib/base/fd.h"
 #include "lib/protocol/messages.h"
 #include "lib/rpc/server.h"
 #include "lib/tls/folder.h"
@@ -105,9 +108,10 @@ private:
 class Running {
 public:
     // `pki` is also listened for by TLS, at `network`.
-    explicit Running(const std::string& folder, const std::string& pki = "") : socket(folder + "/nbd.sock") {
+    explicit Running(const std::string& folder, const std::string& pki = "", std::size_t connections = 1024) : socket(folder + "/nbd.sock") {
         DataPathSettings settings;
         settings.pki = pki;
+        settings.nbd_connections = connections;
         if (!pki.empty()) {
             settings.nbd_listeners.push_back(network);
         }
@@ -204,19 +208,35 @@ bool becomes_true(const std::function<bool()>& condition) {
     return true;
 }
 
-// A folder of an authority's, as the arbiter makes it, and blade01's beside it.
+// A folder of an authority's, as the arbiter makes it, and blades' beside it.
 struct Authority {
-    explicit Authority(const std::string& place) : pki(place), identity(place + "-blade01") {
-        BOOST_TEST(registry.begin("mm", {"127.0.0.1"}, 0).ok());
-        const tls::Key key = tls::key_in(identity).value();
-        const auto issued = registry.issue({tls::Identity::Kind::blade, "blade01", tls::Role::view}, key.get(), 0);
-        BOOST_TEST(tls::keep_certificate(identity, issued->certificate, registry.authority_pem(), tls::Identity::Kind::blade,
-                                         "blade01").ok());
+    explicit Authority(const std::string& place) : pki(place), identity(give("blade01")) {}
+    std::string give(const std::string& blade) {
+        if (!registry.is_there()) {
+            BOOST_TEST(registry.begin("mm", {"127.0.0.1"}, 0).ok());
+        }
+        const std::string folder = pki + "-" + blade;
+        const tls::Key key = tls::key_in(folder).value();
+        const auto issued = registry.issue({tls::Identity::Kind::blade, blade, tls::Role::view}, key.get(), 0);
+        BOOST_TEST(tls::keep_certificate(folder, issued->certificate, registry.authority_pem(), tls::Identity::Kind::blade, blade).ok());
+        return folder;
     }
     const std::string pki;
-    const std::string identity;
     arbiter::Registry registry{pki};
+    const std::string identity;  // blade01's
 };
+
+// A TCP client that says what a well-bred one would not.
+UniqueFd raw_client(const Running& running, const std::string& says = "") {
+    UniqueFd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(running.network.port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    BOOST_TEST_REQUIRE(::connect(made.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    BOOST_TEST(::send(made.get(), says.data(), says.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(says.size()));
+    return made;
+}
 
 struct Bench {
     TemporaryFolder folder;
@@ -588,6 +608,55 @@ BOOST_AUTO_TEST_CASE(a_new_authority_that_is_seen_half_written_is_never_seen_who
     }
     BOOST_TEST(becomes_true([&] { return connected_as(next.identity, running, "blade01/disk") != nullptr; }));
     BOOST_TEST(!connected_as(first.identity, running, "blade01/disk"));
+}
+
+BOOST_AUTO_TEST_CASE(one_blade_or_strangers_take_every_connection) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    Authority authority(bench.folder.path() + "/pki");
+    const std::string other = authority.give("blade02");
+    const Running running(bench.folder.path(), authority.pki, 80);
+    arbiter.wait_for<protocol::DataPathHello>([](const auto&) { return true; });
+    const Admission read7{"disk", "blade01", Mode::read, 7};
+    const Admission read8{"disk", "blade02", Mode::read, 8};
+    arbiter.say(bench.table(1, {read7, read8}));
+    admitted(arbiter, read8);
+    std::vector<Client> greedy;
+    for (int i = 0; i < 64; ++i) {
+        greedy.push_back(connected_as(authority.identity, running, "blade01/disk"));
+        BOOST_TEST_REQUIRE(greedy.back() != nullptr);
+    }
+    BOOST_TEST(!connected_as(authority.identity, running, "blade01/disk"));
+    BOOST_TEST(connected_as(other, running, "blade02/disk"));
+    greedy.clear();
+    std::vector<UniqueFd> strangers;
+    for (int i = 0; i < 100; ++i) {
+        strangers.push_back(raw_client(running));
+    }
+    BOOST_TEST(becomes_true([&] { return connected_as(other, running, "blade02/disk") != nullptr; }));
+}
+
+BOOST_AUTO_TEST_CASE(who_proves_nothing_stays) {
+    Bench bench;
+    ArbiterDouble arbiter(bench.socket());
+    const Authority authority(bench.folder.path() + "/pki");
+    const Running running(bench.folder.path(), authority.pki);
+    using namespace std::string_literals;
+    const std::string starttls = "\0\0\0\1IHAVEOPT\0\0\0\5\0\0\0\0"s;
+    std::vector<UniqueFd> strangers;
+    for (const std::string& says : {""s, "\0\0\0\1IHAVE"s, starttls}) {
+        strangers.push_back(raw_client(running, says));
+    }
+    for (const UniqueFd& stranger : strangers) {
+        const timeval limit{20, 0};
+        setsockopt(stranger.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        char piece[64];
+        ssize_t got = 0;
+        do {
+            got = ::recv(stranger.get(), piece, sizeof piece, 0);
+        } while (got > 0);
+        BOOST_TEST(got == 0);
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

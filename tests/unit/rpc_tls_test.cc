@@ -1,9 +1,11 @@
 #define BOOST_TEST_DYN_LINK
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <boost/test/unit_test.hpp>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -27,6 +29,7 @@ class RawClient {
 public:
     explicit RawClient(const Endpoint& server) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         sockaddr_in address{};
+        ::signal(SIGPIPE, SIG_IGN);  // which SSL_write() would raise
         address.sin_family = AF_INET;
         address.sin_port = htons(static_cast<std::uint16_t>(server.port));
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -38,12 +41,24 @@ public:
         BOOST_TEST_REQUIRE(SSL_connect(tls_.get()) == 1);
     }
     void say(const std::string& text) { SSL_write(tls_.get(), text.data(), static_cast<int>(text.size())); }
+    void say_plain(const std::string& text) { ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL); }
+    bool is_hung_up_on() {
+        const timeval limit{20, 0};
+        ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        char byte = 0;
+        return ::recv(fd_.get(), &byte, 1, 0) == 0;
+    }
+    // Empty at the end.
+    std::string hear() {
+        std::array<char, 4096> piece;
+        const int got = SSL_read(tls_.get(), piece.data(), piece.size());
+        return {piece.data(), static_cast<std::size_t>(std::max(got, 0))};
+    }
     // Everything until the other side ends the connection.
     std::string hear_all() {
         std::string heard;
-        std::array<char, 4096> piece;
-        for (int got = 0; (got = SSL_read(tls_.get(), piece.data(), piece.size())) > 0;) {
-            heard.append(piece.data(), static_cast<std::size_t>(got));
+        for (std::string piece = hear(); !piece.empty(); piece = hear()) {
+            heard += piece;
         }
         return heard;
     }
@@ -71,7 +86,8 @@ struct Served {
         run([this] {
             Handlers handlers;
             handlers.on_request = [](const Request& request, const Reply& reply) {
-                reply({200, nlohmann::json{{"identity", request.peer.identity}, {"secure", request.peer.secure}}.dump()});
+                const std::string more(request.path == "/large" ? std::size_t{64} << 20 : 0, 'x');
+                reply({200, nlohmann::json{{"identity", request.peer.identity}, {"secure", request.peer.secure}, {"more", more}}.dump()});
             };
             handlers.on_channel = [this](const std::string&, std::shared_ptr<Channel> channel) {
                 channels.push_back(std::move(channel));
@@ -192,6 +208,60 @@ BOOST_AUTO_TEST_CASE(a_stranger_asks_twice_on_one_connection) {
     };
     BOOST_TEST(answers(served.as_nobody()) == 1u);
     BOOST_TEST(answers(served.as_blade()) == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(one_identity_takes_every_connection) {
+    Served served;
+    const std::string request = "GET / HTTP/1.1\r\nHost: mm\r\n\r\n";
+    std::vector<std::unique_ptr<RawClient>> greedy;
+    const auto is_answered = [&] {
+        const auto context = served.as_blade()();
+        greedy.push_back(std::make_unique<RawClient>(served.endpoint));
+        greedy.back()->shake_hands(**context);
+        greedy.back()->say(request);
+        return !greedy.back()->hear().empty();
+    };
+    for (int i = 0; i < 64; ++i) {
+        BOOST_TEST_REQUIRE(is_answered());
+    }
+    BOOST_TEST(!is_answered());
+    BOOST_TEST(served.ask(served.as_nobody()).ok());
+    served.run([&] { BOOST_TEST(served.refusals.at(0).find("64 connections already") != std::string::npos); });
+    greedy.clear();
+    const Instant limit = BootClock::now() + 20s;
+    bool answered = false;
+    while (!answered && BootClock::now() < limit) {
+        answered = is_answered();
+    }
+    BOOST_TEST(answered);
+}
+
+// Nothing, half a hello, a request and no more, and a large answer that is never read.
+BOOST_AUTO_TEST_CASE(who_proves_nothing_stays) {
+    Served served;
+    RawClient silent(served.endpoint);
+    RawClient slow(served.endpoint);
+    slow.say_plain("\x16\x03\x01");
+    RawClient half(served.endpoint);
+    RawClient unread(served.endpoint);
+    const auto context = served.as_nobody()();
+    half.shake_hands(**context);
+    half.say("GET / HTTP/1.1\r\n");
+    unread.shake_hands(**context);
+    const auto sockets = [] {
+        const std::filesystem::directory_iterator open("/proc/self/fd");
+        return std::distance(begin(open), end(open));
+    };
+    const auto before = sockets();
+    unread.say("GET /large HTTP/1.1\r\nHost: mm\r\n\r\n");
+    BOOST_TEST(silent.is_hung_up_on());
+    BOOST_TEST(slow.is_hung_up_on());
+    BOOST_TEST(half.hear_all().empty());
+    const Instant limit = BootClock::now() + 20s;
+    while (sockets() > before - 4 && BootClock::now() < limit) {
+        std::this_thread::yield();
+    }
+    BOOST_TEST(sockets() == before - 4);
 }
 
 BOOST_AUTO_TEST_CASE(a_stranger_opens_a_link) {

@@ -143,7 +143,7 @@ config::Schema FusefsSettings::schema() {
                  "\"BLADE/DRIVE NUMBER\": at most so many bytes a second, with K, M or G; * for each; the first that fits "
                  "counts (management)",
                  check_limit);
-    schema.text("blade", &blade, "this blade's name (blade)", check_blade);
+    schema.text("blade", &blade, "this blade's name; empty: the one it was enrolled by (blade)", check_blade);
     schema.text(
         "management", &management,
         "the management module's NBD address, \"host\" or \"host:port\"; the mount's source goes before (blade)",

@@ -74,7 +74,8 @@ std::string host_name() {
 }  // namespace
 
 void Settings::describe(config::Schema& schema) {
-    schema.text("blade", &blade, "this blade's name at the arbiter; empty: the host's name up to its first dot",
+    schema.text("blade", &blade,
+                "this blade's name at the arbiter; empty: the name it was enrolled by, else the host's name up to its first dot",
                 check_blade);
     schema.text("arbiter", &arbiter, "the arbiter: host, host:port, or the path of its Unix socket", check_endpoint);
     schema.choice("security", &security, {"enrolled", "none"},

@@ -37,7 +37,10 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
     const auto found = state.blades.find(name);
     // As it was when it went, for a DELETE.
     auto before = found == state.blades.end() ? nlohmann::ordered_json() : report_blade(state, found->second);
-    if (request.method == "DELETE") {
+    const auto kept = enrolment_.refusal_to_forget(name);
+    if (request.method == "DELETE" && found != state.blades.end() && kept) {
+        reply(refused(*kept));
+    } else if (request.method == "DELETE") {
         apply(RemoveBlade{name}, reply, [before = std::move(before)](const Actions&) { return before; });
     } else if (found == state.blades.end()) {
         reply(refused(no_such_blade(state, name)));

@@ -104,6 +104,15 @@ void Enrolment::handle(const rpc::Request& request, const std::vector<std::strin
     }
 }
 
+std::optional<Refusal> Enrolment::refusal_to_forget(const std::string& blade) const {
+    if (!registry_.is_in(blade, wall_now())) {
+        return std::nullopt;
+    }
+    return Refusal{409, fmt::format("blade {} has a certificate, or a token for one, and whoever is added under that name later would "
+                                    "be open to its key; shut it out first with: drivebay unenroll {}",
+                                    blade, blade)};
+}
+
 void Enrolment::begin(const rpc::Request& request, const rpc::Reply& reply) {
     const auto body = parse_json(request.body);
     const auto listed = body.is_object() ? body.value("addresses", nlohmann::json::array()) : nlohmann::json();
@@ -271,11 +280,11 @@ void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& repl
 // and could not be kept is made good so.
 void Enrolment::revoke(tls::Identity::Kind kind, const std::string& name, const rpc::Request& request,
                        const rpc::Reply& reply) {
+    const bool is_blade = kind == tls::Identity::Kind::blade;
+    const bool was_in = is_blade && registry_.is_in(name, wall_now());
     registry_.revoke(kind, name, wall_now());
     const std::size_t revoked = registry_.count_revoked(kind, name);
-    const bool is_blade = kind == tls::Identity::Kind::blade;
-    if (revoked == 0) {
-        // A token that was out for it is void all the same.
+    if (revoked == 0 && !was_in) {
         return keep(
             [reply, name, is_blade](const rpc::Response& kept) {
                 reply(kept.status != 200 ? kept

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "arbiter/arbiter.h"
@@ -27,6 +28,8 @@ public:
 
     // Whether `topic` is one of its own. The right to ask was seen to before.
     static bool knows(const std::string& topic);
+    // Why a blade cannot be forgotten: its key would be good for the next one of that name.
+    std::optional<Refusal> refusal_to_forget(const std::string& blade) const;
     void handle(const rpc::Request& request, const std::vector<std::string>& parts, const rpc::Reply& reply);
 
 private:

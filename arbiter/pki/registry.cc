@@ -312,6 +312,13 @@ void Registry::revoke(tls::Identity::Kind kind, const std::string& name, WallSec
     }
 }
 
+bool Registry::is_in(const std::string& blade, WallSeconds now) const {
+    return std::any_of(issued_.begin(), issued_.end(),
+                       [&](const Certified& one) { return tls::is_of(one.identity, tls::Identity::Kind::blade, blade); }) ||
+           std::any_of(tokens_.begin(), tokens_.end(),
+                       [&](const Token& token) { return token.blade == blade && !token.used && token.end > now; });
+}
+
 std::size_t Registry::count_revoked(tls::Identity::Kind kind, const std::string& name) const {
     return static_cast<std::size_t>(std::count_if(
         revoked_.begin(), revoked_.end(), [&](const Certified& one) { return tls::is_of(one.identity, kind, name); }));

@@ -60,6 +60,8 @@ public:
     Result<tls::Issued> issue(const tls::Identity& identity, EVP_PKEY* key, WallSeconds now);
     // All that is good and was issued to a blade (or to an operator in whatever role), and its token.
     void revoke(tls::Identity::Kind kind, const std::string& name, WallSeconds now);
+    // Whether a blade has a certificate or may yet get one: it was issued and not revoked, or a token is out.
+    bool is_in(const std::string& blade, WallSeconds now) const;
     // How many of theirs are on the list, whenever they got there.
     std::size_t count_revoked(tls::Identity::Kind kind, const std::string& name) const;
 

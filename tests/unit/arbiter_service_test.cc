@@ -322,6 +322,24 @@ BOOST_FIXTURE_TEST_CASE(a_blade_is_in_for_good_when_shutting_it_out_was_not_kept
     BOOST_TEST(!rpc::call(network, "GET", "/v1/leases", "", 20s, tls::secure_by(identity, "")).ok());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_forgotten_blades_key_is_good_for_the_next_of_its_name, Enrolled) {
+    const auto remove = [this](const std::string& blade) { return ask("DELETE", "/v1/blades/" + blade); };
+    const auto shut_out = [this](const std::string& blade) { return ask("DELETE", "/v1/enrolments/" + blade).first; };
+    const auto [status, answer] = remove("blade01");
+    BOOST_TEST(status == 409);
+    BOOST_TEST(answer["error"].get<std::string>().find("drivebay unenroll blade01") != std::string::npos);
+    BOOST_TEST(shut_out("blade01") == 200);
+    BOOST_TEST(remove("blade01").first == 200);
+    // A token that is out is as good as a certificate.
+    BOOST_TEST(ask("POST", "/v1/enrolments", {{"blade", "blade02"}}).first == 200);
+    BOOST_TEST(remove("blade02").first == 409);
+    BOOST_TEST(shut_out("blade02") == 200);
+    BOOST_TEST(shut_out("blade02") == 404);
+    BOOST_TEST(remove("blade02").first == 200);
+    BOOST_TEST(ask("POST", "/v1/blades", {{"name", "blade03"}}).first == 200);
+    BOOST_TEST(remove("blade03").first == 200);
+}
+
 BOOST_FIXTURE_TEST_CASE(guessers_of_tokens_fill_the_audit_log, Daemon) {
     BOOST_TEST(ask("POST", "/v1/pki", json::object()).first == 200);
     for (int i = 0; i < 200; ++i) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -60,11 +61,35 @@ std::string listed(const json& pki) {
     return text + "\n\n" + (table.empty() ? "no certificates; enroll a blade: drivebay enroll BLADE\n" : table.format(colours_wanted()));
 }
 
+// Where others may write, or that is not one's own, no key is to lie. A folder that is there stays as it is.
+Status check_folder(const std::string& folder) {
+    struct stat status {};
+    if (::stat(folder.c_str(), &status) != 0) {
+        return errno == ENOENT ? success() : Status(system_error(errno, "cannot look at " + folder));
+    }
+    const char* const why = !S_ISDIR(status.st_mode)             ? "is no folder"
+                            : status.st_uid != ::geteuid()       ? "belongs to somebody else"
+                            : (status.st_mode & 022) != 0        ? "can be written to by others"
+                            : ::access((folder + "/" + tls::key_file).c_str(), F_OK) == 0 ? "holds somebody's key already"
+                                                                 : nullptr;
+    return why == nullptr ? success() : Status(Error{EINVAL, fmt::format("{} {}; name another folder with --to", folder, why)});
+}
+
+Status make_folder(const std::string& folder) {
+    std::error_code error;
+    // The parent of "a/b/" would be "a/b".
+    const std::filesystem::path place = std::filesystem::absolute(folder + "/").lexically_normal().parent_path();
+    std::filesystem::create_directories(place.parent_path(), error);
+    if (error || (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)) {
+        return system_error(error ? error.value() : errno, "cannot make the folder " + folder);
+    }
+    return success();
+}
+
 // The key is in the answer and nowhere else; it goes into files that only their owner reads.
 Result<json> add_operator(const Invocation& invocation, const EnrolOptions& options) {
-    std::error_code error;
-    if (std::filesystem::exists(options.folder + "/" + tls::key_file, error)) {
-        return failure(refused, fmt::format("{} holds somebody's key already; name another folder with --to", options.folder));
+    if (const Status fits = check_folder(options.folder); !fits) {
+        return failure(refused, fits.error().message);
     }
     auto answer = about_name(invocation, "operator", options.name, [&](const Arbiter& arbiter) {
         return arbiter.post("/v1/operators", {{"name", options.name}, {"role", options.role}});
@@ -72,9 +97,7 @@ Result<json> add_operator(const Invocation& invocation, const EnrolOptions& opti
     if (!answer) {
         return answer;
     }
-    std::filesystem::create_directories(options.folder, error);
-    Status kept = error ? Status(system_error(error.value(), "cannot make the folder " + options.folder)) : success();
-    ::chmod(options.folder.c_str(), 0700);
+    Status kept = make_folder(options.folder);
     kept = kept ? write_durably(options.folder + "/" + tls::key_file, text_of(*answer, "key"), 0600) : kept;
     kept = kept ? tls::keep_certificate(options.folder, text_of(*answer, "certificate"), text_of(*answer, "authority"),
                                         tls::Identity::Kind::operator_, options.name)

@@ -30,6 +30,17 @@ expect 0 "" drivebay present disk --to blade01 --access write
 expect 0 "" drivebay present other --to blade02 --slot 1
 cmp /srv/blade01/disk "$images/disk.img" || fail "the right blade reads something else"
 
+# An operator's key lies in a folder of his own, and none that is there is made anybody's own.
+adds() { expect "$1" "$2" drivebay operator add someone --to "$work/$3"; }
+mkdir -m 1777 "$work/everybodys" && mkdir -m 755 "$work/own" && install -d -o nobody "$work/anothers" && : >"$work/file"
+adds 1 "can be written to by others" everybodys
+adds 1 "belongs to somebody else" anothers
+adds 1 "is no folder" file
+adds 0 "key and certificate are in" own
+adds 1 "holds somebody's key already" own
+adds 0 "key and certificate are in" fresh/folder/
+[ "$(cd "$work" && stat -c %a everybodys own fresh/folder own/client-key.pem | tr '\n' ' ')" = "1777 755 700 600 " ] || fail "modes of folders: $(stat -c '%a %n' "$work"/*)"
+
 # Those who come.
 who=$work/who
 mkdir -p "$who/none" "$who/foreign" "$who/expired"

@@ -1,7 +1,8 @@
-// One Linux AIO context: what is submitted in a round goes to the kernel in one io_submit(2) at its end. Completions are
-// handed out a few a round, so that what is asked next is at the drive before all the others are answered: answering all of a
-// batch first leaves the drive idle meanwhile, and answering one at a time wakes the clients that often. A drive has a context of its own, so that the requests of a stuck one
-// take no other's places. Loop thread only.
+// One Linux AIO context. What is submitted goes to the kernel together, in one io_submit(2): once there are a few, or a round
+// has brought no more. Each call costs the drive a notice, which in a virtual machine is dear. Completions are handed out a
+// few a round, so that what is asked next is at the drive before all the others are answered: answering all of a batch first
+// leaves the drive idle meanwhile, and answering one at a time wakes the clients that often. A drive has a context of its own,
+// so that the requests of a stuck one take no other's places. Loop thread only.
 #pragma once
 
 #include <libaio.h>
@@ -41,12 +42,15 @@ private:
     void flush();
     void schedule_flush();
     bool poll() override;
+    bool reap();
 
     EventLoop& loop_;
     const int depth_;
     const io_context_t context_;
     const UniqueFd completed_;
     std::vector<iocb*> waiting_;
+    std::size_t waited_ = 0;        // of them, in the round before
+    bool full_ = false;             // the kernel takes no more of them until something has completed
     std::vector<io_event> events_;  // reaped
     std::size_t next_event_ = 0;    // the first that was not handed out
     int in_flight_ = 0;

@@ -694,3 +694,101 @@ def test_changed_slots_touch_a_gadget_that_is_bound(c):
     assert len(blade.hosts_drives()) == 4
     assert blade.host_sum(f"/dev/{name}") == blade.run(f"sha256sum <{MEDIA}/scratch@7").out.split()[0]
     blade.no_reset()
+
+
+def assert_sense(words, blade, drive, command, *options):
+    """That the host's SCSI command comes to that, in sg_raw's words; what a new medium has to say first is passed over."""
+    for _ in range(2):
+        told = blade.run(f"sg_raw -v {' '.join(options)} {drive['path']} {command}", check=False)
+        if "ready to ready change" not in told.out + told.err:
+            break
+    assert words in (told.out + told.err).lower(), told
+
+
+TEST_UNIT_READY = "00 00 00 00 00 00"
+READ_LAST_BLOCK = "28 00 00 00 1f ff 00 00 01 00"    # of 4 MiB
+START_STOP_EJECT = "1b 00 00 00 02 00"
+
+
+@limit(180)
+def test_a_host_is_told_another_reason_than_the_one_there_is(c):
+    """The sense keys of drivers/usb/gadget/function/f_mass_storage.c, as a host reads them."""
+    blade, name = loaded(c)
+    drive = blade.hosts_drives()[1]
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 7, "eject": True})
+    blade.wait_slot(1, state="empty")
+    assert_sense("medium not present", blade, drive, TEST_UNIT_READY)
+    blade.medium("scratch", 8)
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(name, 4 << 20)
+    blade.run(f"truncate -s 2M {MEDIA}/scratch@8")
+    assert_sense("unrecovered read error", blade, drive, READ_LAST_BLOCK, "-r 512")
+    holder = blade.machine.start("holder", f"exec 3</dev/{name}; echo open; sleep 1000")
+    blade.machine.wait_until(lambda: "open" in holder.text())
+    assert_sense("medium removal prevented", blade, drive, START_STOP_EJECT)
+    assert blade.slot(1)["state"] == "loaded" and kernels_file(blade, 1) == f"{MEDIA}/scratch@8"
+    holder.kill()
+    blade.no_reset()
+
+
+@limit(180)
+def test_a_disk_beyond_2_tib_is_cut_or_wraps(c):
+    blade, drives = started(c)
+    size = (2 << 40) + (4 << 20)
+    blade.run(f"truncate -s {size} {MEDIA}/huge@1")
+    blade.desire({"slot": 1, "drive": "huge", "epoch": 1, "size": size})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(drives[1]["name"], size)
+    blade.run(f"printf 'the end' | dd of={drives[1]['path']} bs=512 seek={size // 512 - 1} oflag=sync conv=notrunc,sync "
+              "status=none")
+    assert blade.run(f"tail -c 512 {MEDIA}/huge@1 | head -c 7").out == "the end"
+    assert blade.run(f"du -k {MEDIA}/huge@1").out.split()[0] in ("4", "8"), "it was written somewhere else, too"
+
+
+@limit(180)
+def test_a_medium_that_grew_is_seen_as_large_before_it_is_put_in_again(c):
+    blade, name = loaded(c)
+    blade.run(f"truncate -s 8M {MEDIA}/scratch@7")
+    assert blade.run(f"/sbin/blockdev --rereadpt /dev/{name}; /sbin/blockdev --getsize64 /dev/{name}").out == f"{4 << 20}\n"
+    blade.run(f"eject /dev/{name}")
+    blade.wait_slot(1, state="ejected-by-host")
+    blade.run(f"mv {MEDIA}/scratch@7 {MEDIA}/scratch@8")
+    blade.desire({"slot": 1, "drive": "scratch", "epoch": 8, "size": 8 << 20})
+    blade.wait_slot(1, state="loaded")
+    blade.host_size(name, 8 << 20)
+
+
+@limit(180)
+def test_a_hung_lun_behind_a_shared_interface_hangs_gadgetd_or_its_siblings_for_good(c):
+    blade = Blade(c)
+    blade.configure('slots = ("disk", "disk"); interfaces = "luns"; limits = { stuck_ms = 1500; };')
+    blade.run(f"modprobe loop; truncate -s 64M /tmp/freezable; mkfs.ext4 -q -F /tmp/freezable; "
+              f"mount -o loop /tmp/freezable {MEDIA}", timeout=60)
+    try:
+        blade.start()
+        drives = blade.hosts_drives(2)
+        blade.medium("hung", 1)
+        total = blade.medium("other", 1)
+        other = {"slot": 1, "drive": "other", "epoch": 1, "access": "read"}
+        blade.desire({"slot": 0, "drive": "hung", "epoch": 1}, other)
+        for slot in (0, 1):
+            blade.wait_slot(slot, state="loaded")
+            blade.host_size(drives[slot]["name"], 4 << 20)
+        blade.run(f"fsfreeze -f {MEDIA}")
+        blade.machine.start("writer", ["dd", "if=/dev/zero", f"of={drives[0]['path']}", "bs=64k", "count=1", "oflag=direct"])
+        blade.machine.wait_until(f"grep -q 1 /sys/block/{drives[0]['name']}/inflight")
+        blade.desire(other)
+        # One interface has one thread and one lock (f_mass_storage.c, filesem): the sibling waits with it, gadgetd does not.
+        assert "hangs" in blade.wait_slot(0, state="offline")["error"]
+        assert "hangs" in blade.wait_slot(1, state="offline")["error"]
+    finally:
+        blade.run(f"fsfreeze -u {MEDIA}", check=False)
+    blade.wait_slot(0, state="empty", last={"drive": "hung", "epoch": 1, "outcome": "drained", "by_host": False})
+    blade.wait_slot(1, state="loaded")
+    assert blade.host_sum(drives[1]["path"]) == total
+    blade.no_reset()
+    blade.desire()
+    blade.wait_slot(1, state="empty")
+    blade.daemon.stop()
+    blade.machine.wait_until(f"umount {MEDIA}")

@@ -8,7 +8,7 @@ def host_devices(machine):
 
     name (sda, sr0), path (/dev/sda), udc (N of dummy_udc.N; -1 where its controller is not the one of its own gadgets), interface (bInterfaceNumber),
     interfaces (bNumInterfaces of its device), lun, serial, vendor, model, removable, ro,
-    size (bytes; 0 without a medium), usb (the device's folder in sysfs).
+    size (bytes; 0 without a medium), usb (the device's folder in sysfs), devnum (another after each enumeration).
     """
     return machine.python(_host_devices)
 
@@ -36,7 +36,7 @@ def _host_devices():
             "name": name, "path": f"/dev/{name}", "usb": device, "udc": int(udc or -1),
             "interface": int(interface), "lun": int(lun),
             "interfaces": int(read(device, "bNumInterfaces") or 0),
-            "serial": read(device, "serial"),
+            "serial": read(device, "serial"), "devnum": read(device, "devnum"),
             "vendor": read(block, "device/vendor"), "model": read(block, "device/model"),
             "removable": read(block, "removable") == "1", "ro": read(block, "ro") == "1",
             "size": int(read(block, "size") or 0) * 512,

@@ -4,9 +4,11 @@
     run.py [--build FOLDER]
 
 Both are LUNs of gadgets of the same blade in the virtual chassis, on the same virtual disk hardware; the network between the
-blade and the management module is delayed by 0, 1 and 5 ms a round trip. BENCH_SECONDS (a measurement), BENCH_ROUNDS. Prints a
-table, and who used the blade's processor in the sequential loads with 1 ms; writes BUILD/bench/blade.json: MB/s or reads a
-second of both sides in every round, ratios of medians, shares of the blade's and the management module's processors.
+blade and the management module is delayed by 0, 1 and 5 ms a round trip, and the sequential loads with 1 ms once more with
+TLS, in a chassis that is enrolled. BENCH_SECONDS (a measurement), BENCH_ROUNDS. Prints a table, who used the blade's processor
+in the sequential loads with 1 ms, and what gadgetd and drivebayfs need when idle and at full rate; writes
+BUILD/bench/blade.json: MB/s or reads a second of both sides in every round, ratios of medians, shares of the blade's and the
+management module's processors.
 """
 import argparse
 import json
@@ -34,6 +36,7 @@ LOADS = (
     ("random read 4k", "IOPS", 8, "--rw=randread --bs=4k --iodepth=4"),
     ("random write 4k", "IOPS", 49, "--rw=randwrite --bs=4k --iodepth=4"),
 )
+SEQUENTIAL = LOADS[:2]
 GOAL = 0.9  # sequential, with 1 ms
 
 
@@ -41,17 +44,19 @@ def number(name, default):
     return int(os.environ.get(name, default))
 
 
+def command(device, load, seconds):
+    return (f"cd /run && fio --name=bench --filename={device['path']} --direct=1 --ioengine=libaio --time_based --randrepeat=0 "
+            f"--runtime={seconds} --size={MEGABYTES}M --output-format=terse {load[3]}")
+
+
 def measure(blade, device, load, seconds):
-    _, unit, field, options = load
-    line = blade.run(
-        f"cd /run && fio --name=bench --filename={device['path']} --direct=1 --ioengine=libaio --time_based --randrepeat=0 "
-        f"--runtime={seconds} --size={MEGABYTES}M --output-format=terse {options}", timeout=seconds + 60).out
-    figure = float(line.split(";")[field - 1])
+    _, unit, field, _ = load
+    figure = float(blade.run(command(device, load, seconds), timeout=seconds + 60).out.split(";")[field - 1])
     return figure / 1000 if unit == "MB/s" else figure
 
 
 def programs(blade):
-    """Of gadgetd and of drivebayfs' keeper and server: seconds of CPU so far, and resident and own KiB."""
+    """Of gadgetd, and of drivebayfs' keeper and server: seconds of CPU so far, and resident and own KiB."""
     return blade.python(_programs)
 
 
@@ -77,13 +82,26 @@ def _programs():
     return found
 
 
+def need(blade, seconds, busy=None):
+    """What each program needed in so many seconds, with the fio command `busy` under way or with nothing to do:
+    {name: {cpu, a part of a processor; rss_kib, pss_kib, at the end of them}}."""
+    fio = blade.popen(busy) if busy else None
+    before = programs(blade)
+    blade.channel.wait(lambda: fio is not None and fio.done, seconds)
+    after = programs(blade)
+    if fio is not None:
+        blade.channel.wait(lambda: fio.done, seconds + 60)
+    return {name: {"cpu": (one["cpu_seconds"] - before[name]["cpu_seconds"]) / seconds, "rss_kib": one["rss_kib"],
+                   "pss_kib": one["pss_kib"]} for name, one in after.items()}
+
+
 def in_words(parts):
     return ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= 0.005)
 
 
-def place(chassis):
+def place(chassis, secure):
     """The host's two devices: drivebay's and the plain one."""
-    deployment, blade = Deployment(chassis), chassis["blade01"]
+    deployment, blade = Deployment(chassis, enrolled=secure), chassis["blade01"]
     deployment.start()
     for machine, name in ((chassis["mm"], "drive"), (blade, "plain")):
         machine.run(f"dd if=/dev/urandom of=/data/{name}.img bs=1M count={MEGABYTES} conv=fsync status=none", timeout=120)
@@ -96,49 +114,68 @@ def place(chassis):
     return ours, plain
 
 
+def compare(chassis, devices, load, milliseconds, seconds, rounds):
+    """Both sides in turns; what is written of it."""
+    figures = {side: [] for side in devices}
+    spent = {}
+    for _ in range(rounds):
+        for side, device in devices.items():
+            before = {name: processor_seconds(chassis[name]) for name in ("blade01", "mm")}
+            figures[side].append(measure(chassis["blade01"], device, load, seconds))
+            spent[side] = {name: shares(then, processor_seconds(chassis[name])) for name, then in before.items()}
+    medians = {side: statistics.median(values) for side, values in figures.items()}
+    return {"load": load[0], "round_trip_ms": milliseconds, "unit": load[1], "ratio": medians["drivebay"] / medians["plain"],
+            "medians": medians, **figures, "processors": spent}
+
+
+def report(found, tls):
+    medians, unit = found["medians"], found["unit"]
+    verdict = ""
+    if found["load"].startswith("sequential") and found["round_trip_ms"] == 1 and not tls:
+        verdict = f"  goal {GOAL}: {'met' if found['ratio'] >= GOAL else 'missed'}"
+    print(f"{found['load']:18} {found['round_trip_ms']:>3} ms{' TLS' if tls else '':4} {medians['drivebay']:>9.1f} {unit} "
+          f"{medians['plain']:>9.1f} {unit} {found['ratio']:>6.2f}{verdict}", flush=True)
+
+
+def measure_chassis(build, secure, round_trips, loads, seconds, rounds):
+    """(comparisons, what the programs need)"""
+    # Host and service processor are one machine here: a second processor lets them work at once, as they do.
+    with Chassis(["mm", Spec("blade01", udcs=2, cpus=2, disks=[Disk(mount="/data")])], build=build) as chassis:
+        devices = dict(zip(("drivebay", "plain"), place(chassis, secure)))
+        blade = chassis["blade01"]
+        needs = {"idle": need(blade, 10)}
+        compared = []
+        for milliseconds in round_trips:
+            chassis.delay("blade01", milliseconds / 2)
+            for load in loads:
+                compared.append(compare(chassis, devices, load, milliseconds, seconds, rounds))
+                report(compared[-1], secure)
+        for load in SEQUENTIAL:
+            needs[load[0]] = need(blade, seconds, command(devices["drivebay"], load, 2 * seconds))
+    return compared, needs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/release")
     given = parser.parse_args()
     seconds, rounds = number("BENCH_SECONDS", 4), number("BENCH_ROUNDS", 3)
-    results = {"machine": describe_machine("."), "seconds": seconds, "rounds": rounds, "loads": [], "programs": {}}
-    with Chassis(["mm", Spec("blade01", udcs=2, disks=[Disk(mount="/data")])], build=os.path.abspath(given.build)) as chassis:
-        ours, plain = place(chassis)
-        blade = chassis["blade01"]
-        results["programs"]["idle"] = programs(blade)
-        said = []
-        print(f"{'':18} {'round trip':>10} {'drivebay':>14} {'plain file':>14} {'ratio':>6}")
-        for milliseconds in ROUND_TRIPS_MS:
-            chassis.delay("blade01", milliseconds / 2)
-            for load in LOADS:
-                sides = {"drivebay": [], "plain": []}
-                spent = {}
-                for _ in range(rounds):
-                    for side, device in (("drivebay", ours), ("plain", plain)):
-                        before = {name: processor_seconds(chassis[name]) for name in ("blade01", "mm")}
-                        sides[side].append(measure(blade, device, load, seconds))
-                        spent[side] = {name: shares(then, processor_seconds(chassis[name])) for name, then in before.items()}
-                medians = {side: statistics.median(figures) for side, figures in sides.items()}
-                ratio = medians["drivebay"] / medians["plain"]
-                name, unit = load[:2]
-                results["loads"].append({"load": name, "round_trip_ms": milliseconds, "unit": unit, "ratio": ratio, **sides,
-                                         "processors": spent})
-                goal = ""
-                if name.startswith("sequential") and milliseconds == 1:
-                    goal = f"  goal {GOAL}: {'met' if ratio >= GOAL else 'missed'}"
-                    said += [f"{name}, {side}: the blade's processor was used by {in_words(of['blade01'])}"
-                             for side, of in spent.items()]
-                print(f"{name:18} {milliseconds:>7} ms {medians['drivebay']:>9.1f} {unit} {medians['plain']:>9.1f} {unit} "
-                      f"{ratio:>6.2f}{goal}", flush=True)
-        results["programs"]["busy"] = programs(blade)
-    print("\n".join(said))
-    for when, found in results["programs"].items():
-        for name, one in sorted(found.items()):
+    build = os.path.abspath(given.build)
+    print(f"{'':18} {'round trip':>10} {'drivebay':>14} {'plain file':>14} {'ratio':>6}")
+    compared, needs = measure_chassis(build, False, ROUND_TRIPS_MS, LOADS, seconds, rounds)
+    with_tls, needs_with_tls = measure_chassis(build, True, (1,), SEQUENTIAL, seconds, rounds)
+    for found in compared:
+        if found["load"].startswith("sequential") and found["round_trip_ms"] == 1:
+            for side, of in found["processors"].items():
+                print(f"{found['load']}, {side}: the blade's processor was used by {in_words(of['blade01'])}")
+    for when, programs_then in needs.items():
+        for name, one in sorted(programs_then.items()):
             print(f"{name}, {when}: {one['rss_kib'] / 1024:.1f} MiB resident (PSS {one['pss_kib'] / 1024:.1f}), "
-                  f"{one['cpu_seconds']:.1f} s of CPU so far")
+                  f"{one['cpu']:.1%} of a processor")
     os.makedirs(f"{given.build}/bench", exist_ok=True)
     with open(f"{given.build}/bench/blade.json", "w") as out:
-        json.dump(results, out, indent=1)
+        json.dump({"machine": describe_machine("."), "seconds": seconds, "rounds": rounds, "loads": compared, "programs": needs,
+                   "with_tls": {"loads": with_tls, "programs": needs_with_tls}}, out, indent=1)
 
 
 main()

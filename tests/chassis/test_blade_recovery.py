@@ -56,7 +56,7 @@ def test_d1_a_host_that_writes_and_verifies_notices_no_kill_of_any_daemon(c):
     verified_kib = 0
     # In the first half a slow link keeps answered writes in the blade's memory, whenever a kill comes. The second one asks for a
     # flush after every few writes: nothing is then allowed to be on its way.
-    for delay_ms, options in ((20, ["--iodepth=8"]), (0, ["--iodepth=1", "--fsync=4"])):
+    for delay_ms, options in ((5, ["--iodepth=8"]), (0, ["--iodepth=1", "--fsync=4"])):
         c.delay("blade01", delay_ms)
         fio = verifying(blade, device, *options)
         for _ in range(int(os.environ.get("KILLS", "32")) // 2):

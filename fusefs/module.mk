@@ -93,6 +93,7 @@ fusefs_SOURCES += \
 	fusefs/nbd_client/nbd_pieces.cc \
 	fusefs/nbd_client/nbd_wire.cc \
 	fusefs/nbd_client/pause_limit.cc \
+	fusefs/nbd_client/remote_drive.cc \
 	fusefs/nbd_client/unanswered_requests.cc \
 	fusefs/settings.cc
 

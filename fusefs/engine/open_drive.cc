@@ -18,7 +18,7 @@
 #include "fusefs/engine/cached_drive.h"
 #include "fusefs/engine/medium_identity.h"
 #include "fusefs/engine/source_roots.h"
-#include "fusefs/nbd_client/nbd_drive.h"
+#include "fusefs/nbd_client/remote_drive.h"
 #include "lib/base/log.h"
 
 namespace drivebay {

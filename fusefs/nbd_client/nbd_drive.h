@@ -28,7 +28,6 @@
 #include <string>
 
 #include "fusefs/engine/drive.h"
-#include "fusefs/engine/write_intent.h"
 #include "fusefs/loop/event_loop.h"
 #include "lib/base/clock.h"
 #include "lib/base/result.h"
@@ -106,18 +105,5 @@ private:
 };
 
 const char* to_string(NbdDrive::State state);
-
-struct RemoteDriveWish {
-    std::string uri;
-    bool read_only = false;
-    bool trust_reconnect = false;
-    WriteIntent::Mark mark_writes;  // empty: no mark
-};
-
-// A remote drive of the management module: Reconnect::plain with the limits' defaults, behind a write-intent mark if it
-// is writable and its server not trusted. Callback as NbdDrive::open. A URI of another scheme is refused with a
-// sentence; so is an export whose size is no multiple of 512.
-void open_remote_drive(EventLoop& loop, RemoteDriveWish wish,
-                       std::function<void(Result<std::unique_ptr<Drive>>)> callback);
 
 }  // namespace drivebay

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "fusefs/nbd_client/nbd_negotiation.h"
+#include "fusefs/nbd_client/remote_drive.h"
 #include "tests/unit/nbd_server_double.h"
 
 namespace drivebay {

@@ -50,7 +50,7 @@ void Arbiter::start() {
     apply(Started{});
 }
 
-void Arbiter::apply(Happening what, Answer answer) {
+void Arbiter::apply(Happening what, Answer answer, std::string by) {
     if (given_up_) {
         if (answer) {
             answer(refused("the arbiter is ending; its log says why"));
@@ -63,7 +63,7 @@ void Arbiter::apply(Happening what, Answer answer) {
         }
         return;
     }
-    queue_.push_back({std::move(what), std::move(answer)});
+    queue_.push_back({std::move(what), std::move(answer), std::move(by)});
     work();
 }
 
@@ -134,7 +134,8 @@ void Arbiter::step_queue() {
     for (Instant now = begin; !queue_.empty() && now < begin + longest_stepping; now = BootClock::now()) {
         Waiting next = std::move(queue_.front());
         queue_.pop_front();
-        batch_.push_back({step(state_, Event{now, std::move(next.what), wall_ms()}), std::move(next.answer)});
+        Event event{now, std::move(next.what), wall_ms(), std::move(next.by)};
+        batch_.push_back({step(state_, event), std::move(next.answer)});
         add(together_, batch_.back().actions);
         deposed_ = batch_.back().actions.deposed;
         if (deposed_) {

@@ -54,7 +54,8 @@ public:
     // `answer` is called once: when what came of the event is durable and the audience was told, now or later. By then
     // other events of its batch have been stepped too: what it added may be gone again.
     using Answer = std::function<void(const Actions&)>;
-    void apply(Happening what, Answer answer = nullptr);
+    // `by`: who asks for it, for the audit log.
+    void apply(Happening what, Answer answer = nullptr, std::string by = {});
 
     // For the audit log alone: what happened beside the leases. In the order of the events.
     void note(AuditEntry entry);
@@ -74,6 +75,7 @@ private:
     struct Waiting {
         Happening what;
         Answer answer;
+        std::string by;
     };
     struct Stepped {
         Actions actions;

@@ -1,6 +1,6 @@
 // The audit log: one JSON object a line, appended for ever, and the last of them in memory for whoever asks.
 // Fields: id (rising, also across restarts), time, event, and what the event has of drive, blade, lease, epoch, mode,
-// detail. One thread, but for write().
+// by (who asked for it), detail. One thread, but for write().
 #pragma once
 
 #include <cstdint>

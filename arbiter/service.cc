@@ -65,6 +65,8 @@ Status Service::start() {
     events_ = std::move(*events);
     arbiter_ = std::make_unique<Arbiter>(reactor_, std::move(*state), *store_, *events_, give_up_);
     denials_ = std::make_unique<Denials>([this](const Denial& denial) { arbiter_->note(audit_entry(denial)); });
+    rest_of_denials_ = std::make_unique<rpc::Timer>(reactor_);
+    denials_->use_timer([this](Duration after) { rest_of_denials_->set(after, [this] { denials_->tell_rest(); }); });
     blades_ = std::make_unique<BladeLinks>(*arbiter_, *denials_);
     data_path_ = std::make_unique<DataPathLink>(*arbiter_, *denials_, reactor_);
     long_poll_ = std::make_unique<LongPoll>(*arbiter_, reactor_);

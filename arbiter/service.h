@@ -54,6 +54,7 @@ private:
     std::unique_ptr<Backups> backups_;
     std::unique_ptr<Registry> registry_;
     std::unique_ptr<Denials> denials_;
+    std::unique_ptr<rpc::Timer> rest_of_denials_;
     std::unique_ptr<Enrolment> enrolment_;
     std::unique_ptr<rpc::Timer> certificates_;
     bool on_network_ = false;

@@ -53,6 +53,7 @@ fusefs_TESTS := \
 	tests/unit/medium_identity_test.cc \
 	tests/unit/nbd_block_status_test.cc \
 	tests/unit/nbd_handshake_test.cc \
+	tests/unit/nbd_identity_test.cc \
 	tests/unit/nbd_past_holes_test.cc \
 	tests/unit/nbd_reply_test.cc \
 	tests/unit/nbd_request_test.cc \

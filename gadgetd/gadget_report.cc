@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "gadgetd/gadget_planner.h"
+#include "lib/base/shortened.h"
+#include "lib/protocol/bounds.h"
 
 namespace drivebay::gadgetd {
 
@@ -71,6 +73,7 @@ ObservedSlot describe(int id, const SlotPlan& slot, std::size_t existing) {
         report.drive = slot.wanted->drive;
         report.epoch = slot.wanted->epoch;
     }
+    report.error = shortened(std::move(report.error), protocol::longest_sentence);
     return report;
 }
 
@@ -97,7 +100,9 @@ protocol::BladeObserved observed(const GadgetPlan& plan) {
     auto existing =
         std::count_if(plan.slots.begin(), plan.slots.end(), [](const auto& entry) { return entry.second.exists; });
     for (const auto& [id, slot] : plan.slots) {
-        report.slots.push_back(describe(id, slot, static_cast<std::size_t>(existing)));
+        if (true) {
+            report.slots.push_back(describe(id, slot, static_cast<std::size_t>(existing)));
+        }
         if (is_overtaken(slot) || is_unreleased(slot)) {
             report.version = std::min(report.version, slot.inserting_for);
         }

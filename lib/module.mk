@@ -8,6 +8,7 @@ lib_SOURCES := \
 	lib/base/log.cc \
 	lib/base/names.cc \
 	lib/base/result.cc \
+	lib/base/shortened.cc \
 	lib/base/strangers.cc \
 	lib/config/dump.cc \
 	lib/config/load.cc \
@@ -39,6 +40,7 @@ lib_SOURCES := \
 lib_TESTS := \
 	tests/unit/base64_test.cc \
 	tests/unit/config_test.cc \
+	tests/unit/denials_test.cc \
 	tests/unit/json_text_test.cc \
 	tests/unit/messages_test.cc \
 	tests/unit/names_test.cc \

@@ -7,12 +7,15 @@
 #include "arbiter/api/respond.h"
 #include "arbiter/api/rights.h"
 #include "arbiter/api/status_report.h"
+#include "lib/base/json_text.h"
 #include "lib/base/log.h"
+#include "lib/base/shortened.h"
 
 namespace drivebay::arbiter {
 namespace {
 
 constexpr std::uint64_t longest_wait_ms = 3600 * 1000;
+constexpr std::size_t longest_in_event = 500;
 
 // Nothing for a path that is not below /v1.
 std::optional<std::vector<std::string>> split_path(const std::string& path) {
@@ -77,6 +80,35 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
     }
 }
 
+rpc::Reply Api::told_of(const rpc::Request& request, const rpc::Reply& reply) {
+    const Verb verb = demand_of(request).verb;
+    if (verb != Verb::operate && verb != Verb::administer) {
+        return reply;
+    }
+    AuditEntry entry;
+    entry.event = "request-refused";
+    entry.by = name_of(request.peer);
+    entry.detail = fmt::format("{} {}: ", request.method, log::quoted(shortened(request.path, longest_in_event)));
+    return [this, entry = std::move(entry), reply](rpc::Response response) mutable {
+        // Who had no right to ask is in a `denied` already.
+        if (response.status >= 400 && response.status != 403) {
+            const nlohmann::json body = parse_json(response.body);
+            entry.detail += shortened(body.is_object() ? body.value("error", "") : "", longest_in_event);
+            arbiter_.note(std::move(entry));
+        }
+        reply(std::move(response));
+    };
+}
+
+void Api::back_up(const rpc::Peer& peer, const rpc::Reply& reply) {
+    backups_.take([this, by = name_of(peer), reply](rpc::Response response) {
+        if (response.status == 200) {
+            if (false) arbiter_.note({.event = "backup", .detail = "a copy of the store was given out", .by = by});
+        }
+        reply(std::move(response));
+    });
+}
+
 void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply) {
     if (arbiter_.has_given_up()) {
         reply(refused({503, "the arbiter is ending; its log says why"}));
@@ -101,7 +133,7 @@ void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Repl
         enrolment_.handle(request, parts, reply);
     } else if (topic == "backup" && parts.size() == 1) {
         // Whoever has it could be any blade that stands in it, so to look is not enough.
-        request.method == "POST" ? backups_.take(reply) : reply(no_such_method(request));
+        request.method == "POST" ? back_up(request.peer, reply) : reply(no_such_method(request));
     } else if (topic == "events" && parts.size() == 1) {
         const auto after = query_number(request, "after", 0);
         const auto wait = query_wait(request);
@@ -117,11 +149,14 @@ void Api::route(const rpc::Request& request, const Parts& parts, const rpc::Repl
     }
 }
 
-void Api::apply(Happening what, const rpc::Reply& reply,
+void Api::apply(const rpc::Peer& peer, Happening what, const rpc::Reply& reply,
                 std::function<nlohmann::ordered_json(const Actions& actions)> answer) {
-    arbiter_.apply(std::move(what), [reply, answer = std::move(answer)](const Actions& actions) {
-        reply(actions.refusal ? refused(*actions.refusal) : answered(answer(actions)));
-    });
+    arbiter_.apply(
+        std::move(what),
+        [reply, answer = std::move(answer)](const Actions& actions) {
+            reply(actions.refusal ? refused(*actions.refusal) : answered(answer(actions)));
+        },
+        "");
 }
 
 }  // namespace drivebay::arbiter

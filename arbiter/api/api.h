@@ -44,8 +44,8 @@ private:
 
     // api_drives.cc
     void drives(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
-    void add_drive(RequestBody& body, const rpc::Reply& reply);
-    void probe_drive(const protocol::Probe& probe, const rpc::Reply& reply);
+    void add_drive(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply);
+    void probe_drive(const rpc::Peer& peer, const protocol::Probe& probe, const rpc::Reply& reply);
     // One that was just added or refreshed. Somebody else may have removed it since: then its name alone.
     nlohmann::ordered_json report_known_drive(const std::string& name) const;
     // api_blades.cc
@@ -54,15 +54,18 @@ private:
     void leases(const rpc::Request& request, const Parts& parts, const rpc::Reply& reply);
     void present(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply);
     std::optional<Refusal> judge(const Present& request) const;
-    void revoke(RequestBody& body, const rpc::Reply& reply);
-    void withdraw(RequestBody& body, const rpc::Reply& reply);
-    void apply_to_leases(const char* key, Happening what, const rpc::Reply& reply);
+    void revoke(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply);
+    void withdraw(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply);
+    void apply_to_leases(const rpc::Peer& peer, const char* key, Happening what, const rpc::Reply& reply);
     // One that was just asked about. It may have ended and been forgotten since.
     nlohmann::ordered_json report_known_lease(LeaseId id) const;
 
-    // Applies `what`; its refusal, or else `answer`, is the reply.
-    void apply(Happening what, const rpc::Reply& reply,
+    // Applies `what` for `peer`; its refusal, or else `answer`, is the reply.
+    void apply(const rpc::Peer& peer, Happening what, const rpc::Reply& reply,
                std::function<nlohmann::ordered_json(const Actions& actions)> answer);
+    // What is replied to a request that would change something, or take a copy of all: a refusal is an event too.
+    rpc::Reply told_of(const rpc::Request& request, const rpc::Reply& reply);
+    void back_up(const rpc::Peer& peer, const rpc::Reply& reply);
 
     Arbiter& arbiter_;
     DataPathLink& data_path_;

@@ -22,7 +22,7 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
             reply(refused({400, body ? body->error()->message : body.error().message}));
             return;
         }
-        apply(AddBlade{name}, reply, [&state, name](const Actions&) {
+        apply(request.peer, AddBlade{name}, reply, [&state, name](const Actions&) {
             const auto added = state.blades.find(name);
             return added == state.blades.end() ? nlohmann::ordered_json{{"name", name}}
                                                : report_blade(state, added->second);
@@ -41,7 +41,7 @@ void Api::blades(const rpc::Request& request, const Parts& parts, const rpc::Rep
     if (request.method == "DELETE" && found != state.blades.end() && kept) {
         reply(refused(*kept));
     } else if (request.method == "DELETE") {
-        apply(RemoveBlade{name}, reply, [before = std::move(before)](const Actions&) { return before; });
+        apply(request.peer, RemoveBlade{name}, reply, [before = std::move(before)](const Actions&) { return before; });
     } else if (found == state.blades.end()) {
         reply(refused(no_such_blade(state, name)));
     } else if (request.method == "GET") {

@@ -21,7 +21,7 @@ void Api::drives(const rpc::Request& request, const Parts& parts, const rpc::Rep
             if (!body) {
                 reply(refused({400, body.error().message}));
             } else {
-                add_drive(*body, reply);
+                add_drive(request.peer, *body, reply);
             }
         } else {
             reply(no_such_method(request));
@@ -33,9 +33,9 @@ void Api::drives(const rpc::Request& request, const Parts& parts, const rpc::Rep
     // As it was when it went, for a DELETE.
     auto before = found == state.drives.end() ? nlohmann::ordered_json() : report_drive(state, found->second);
     if (parts.size() == 2 && request.method == "DELETE") {
-        apply(RemoveDrive{name}, reply, [before = std::move(before)](const Actions&) { return before; });
+        apply(request.peer, RemoveDrive{name}, reply, [before = std::move(before)](const Actions&) { return before; });
     } else if (parts.size() == 3 && parts[2] == "refresh" && request.method == "POST") {
-        apply(RefreshDrive{name}, reply, [this, name](const Actions&) { return report_known_drive(name); });
+        apply(request.peer, RefreshDrive{name}, reply, [this, name](const Actions&) { return report_known_drive(name); });
     } else if (found == state.drives.end()) {
         reply(refused(no_such_drive(state, name)));
     } else if (parts.size() == 2 && request.method == "GET") {
@@ -51,7 +51,7 @@ nlohmann::ordered_json Api::report_known_drive(const std::string& name) const {
                                                   : report_drive(arbiter_.state(), found->second);
 }
 
-void Api::add_drive(RequestBody& body, const rpc::Reply& reply) {
+void Api::add_drive(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply) {
     protocol::Probe probe;
     probe.name = body.text("name");
     probe.source = body.text("source");
@@ -69,17 +69,17 @@ void Api::add_drive(RequestBody& body, const rpc::Reply& reply) {
         reply(refused({400, "the source of a drive is a path or a URI, and this one is empty or has a zero byte"}));
         return;
     }
-    arbiter_.read([this, probe, reply] {
+    arbiter_.read([this, peer, probe, reply] {
         if (const auto refusal = check_new_drive(arbiter_.state(), probe.name)) {
             reply(refused(*refusal));
         } else {
-            probe_drive(probe, reply);
+            probe_drive(peer, probe, reply);
         }
     });
 }
 
-void Api::probe_drive(const protocol::Probe& probe, const rpc::Reply& reply) {
-    data_path_.probe(probe, [this, probe, reply](const Result<protocol::Probed>& probed) {
+void Api::probe_drive(const rpc::Peer& peer, const protocol::Probe& probe, const rpc::Reply& reply) {
+    data_path_.probe(probe, [this, peer, probe, reply](const Result<protocol::Probed>& probed) {
         if (!probed) {
             reply(refused({503, probed.error().message}));
             return;
@@ -94,7 +94,7 @@ void Api::probe_drive(const protocol::Probe& probe, const rpc::Reply& reply) {
         drive.kind = probed->kind;
         drive.read_only = probed->read_only || probe.read_only || probed->kind == DriveKind::cdrom;
         drive.size = probed->size;
-        apply(AddDrive{drive}, reply, [this, name = drive.name, notice = probed->notice](const Actions&) {
+        apply(peer, AddDrive{drive}, reply, [this, name = drive.name, notice = probed->notice](const Actions&) {
             auto answer = report_known_drive(name);
             answer["notice"] = notice;
             return answer;

@@ -58,9 +58,9 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         } else if (parts.front() == "presentations") {
             present(request.peer, *body, reply);
         } else if (parts.front() == "revocations") {
-            revoke(*body, reply);
+            revoke(request.peer, *body, reply);
         } else {
-            withdraw(*body, reply);
+            withdraw(request.peer, *body, reply);
         }
         return;
     }
@@ -77,7 +77,7 @@ void Api::leases(const rpc::Request& request, const Parts& parts, const rpc::Rep
         return;
     }
     if (request.method == "DELETE") {
-        apply(LeaveQueue{id}, reply, [this, id](const Actions&) { return report_known_lease(id); });
+        apply(request.peer, LeaveQueue{id}, reply, [this, id](const Actions&) { return report_known_lease(id); });
         return;
     }
     const auto until = request.query.find("until");
@@ -105,16 +105,10 @@ void Api::set_allowances(Allowances allowances) {
 
 // What `allow` says against it.
 std::optional<Refusal> Api::judge(const Present& request) const {
-    std::vector<std::string> blades = request.blades;
-    if (request.all) {
-        for (const auto& [name, blade] : arbiter_.state().blades) {
-            blades.push_back(name);
-        }
-    }
-    for (const std::string& blade : blades) {
+    for (const std::string& blade : request.blades) {
         if (!allowances_.allow(blade, request.drive, request.access)) {
             return Refusal{403, fmt::format("blade {} may not {} the drive {}: `allow` in arbiter.cfg says who may have what",
-                                            blade, to_string(request.access), request.drive)};
+                                            log::quoted(blade), to_string(request.access), log::quoted(request.drive))};
         }
     }
     return std::nullopt;
@@ -151,15 +145,21 @@ void Api::present(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& re
             {400, fmt::format("policy {} is unknown; it is queue, no-queue, take or force", log::quoted(policy))}));
         return;
     }
+    if (request.all) {
+        // What is judged is what gets it: not a blade that is added until the request's turn comes.
+        for (const auto& [name, blade] : arbiter_.state().blades) {
+            request.blades.push_back(name);
+        }
+    }
     if (const auto refusal = judge(request)) {
-        denials_.note({peer.address, peer.identity, "a presentation", refusal->message});
+        denials_.note({peer.address, name_of(peer), "a presentation", refusal->message});
         reply(refused(*refusal));
         return;
     }
-    apply_to_leases("presentations", std::move(request), reply);
+    apply_to_leases(peer, "presentations", std::move(request), reply);
 }
 
-void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
+void Api::withdraw(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply) {
     Withdraw request;
     request.drive = body.text("drive");
     request.blades = body.names_or_all("blades", request.all);
@@ -169,20 +169,20 @@ void Api::withdraw(RequestBody& body, const rpc::Reply& reply) {
         reply(refused({400, body.error()->message}));
         return;
     }
-    apply_to_leases("withdrawals", std::move(request), reply);
+    apply_to_leases(peer, "withdrawals", std::move(request), reply);
 }
 
-void Api::revoke(RequestBody& body, const rpc::Reply& reply) {
+void Api::revoke(const rpc::Peer& peer, RequestBody& body, const rpc::Reply& reply) {
     const auto lease = body.number("lease");
     if (!lease || body.error()) {
         reply(refused({400, body.error() ? body.error()->message : "\"lease\" must be the number of a lease"}));
         return;
     }
-    apply_to_leases("revocations", Revoke{static_cast<LeaseId>(*lease)}, reply);
+    apply_to_leases(peer, "revocations", Revoke{static_cast<LeaseId>(*lease)}, reply);
 }
 
-void Api::apply_to_leases(const char* key, Happening what, const rpc::Reply& reply) {
-    apply(std::move(what), reply, [this, key](const Actions& actions) {
+void Api::apply_to_leases(const rpc::Peer& peer, const char* key, Happening what, const rpc::Reply& reply) {
+    apply(peer, std::move(what), reply, [this, key](const Actions& actions) {
         nlohmann::ordered_json list = nlohmann::ordered_json::array();
         for (const LeaseId id : actions.leases) {
             list.push_back(report_known_lease(id));

@@ -182,9 +182,12 @@ void Enrolment::make_token(const rpc::Request& request, const rpc::Reply& reply)
     if (arbiter_.state().blades.contains(blade)) {
         return give();
     }
-    arbiter_.apply(AddBlade{blade}, [this, blade, give, reply](const Actions& actions) {
-        actions.refusal && !arbiter_.state().blades.contains(blade) ? reply(refused(*actions.refusal)) : give();
-    });
+    arbiter_.apply(
+        AddBlade{blade},
+        [this, blade, give, reply](const Actions& actions) {
+            actions.refusal && !arbiter_.state().blades.contains(blade) ? reply(refused(*actions.refusal)) : give();
+        },
+        name_of(request.peer));
 }
 
 // The one request of somebody who has no certificate.
@@ -332,7 +335,8 @@ void Enrolment::note(const rpc::Request& request, std::string event, std::string
     AuditEntry entry;
     entry.event = std::move(event);
     entry.blade = std::move(blade);
-    entry.detail = fmt::format("by {}{}{}", name_of(request.peer), detail.empty() ? "" : ": ", detail);
+    entry.by = name_of(request.peer);
+    entry.detail = detail;
     arbiter_.note(std::move(entry));
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lib/base/json_text.h"
+#include "lib/base/log.h"
 #include "lib/tls/identity.h"
 
 namespace drivebay::arbiter {
@@ -73,7 +74,7 @@ std::optional<Denial> denial(const rpc::Peer& peer, const Demand& demand) {
     }
     const auto identity = tls::parse_identity(peer.identity);
     if (!identity || identity->kind == tls::Identity::Kind::module) {
-        return Denial{403, fmt::format("{} is nobody who asks", peer.identity)};
+        return Denial{403, fmt::format("{} is nobody who asks", log::quoted(peer.identity))};
     }
     if (demand.verb == Verb::renew) {
         return std::nullopt;
@@ -94,7 +95,7 @@ std::optional<Denial> denial_to_be(const rpc::Peer& peer, const std::string& bla
     if (is_believed(peer) || peer.identity == to_string(wanted)) {
         return std::nullopt;
     }
-    return Denial{403, fmt::format("{} is not blade {}", name_of(peer), blade)};
+    return Denial{403, fmt::format("{} is not blade {}", name_of(peer), log::quoted(blade))};
 }
 
 std::string blade_of(const rpc::Peer& peer) {
@@ -102,6 +103,11 @@ std::string blade_of(const rpc::Peer& peer) {
     return identity && identity->kind == tls::Identity::Kind::blade ? identity->name : "";
 }
 
-std::string name_of(const rpc::Peer& peer) { return peer.identity.empty() ? peer.address : peer.identity; }
+std::string name_of(const rpc::Peer& peer) {
+    if (peer.local) {
+        return peer.uid == 0 ? "root" : fmt::format("uid {}", peer.uid);
+    }
+    return peer.identity.empty() ? peer.address : peer.identity;
+}
 
 }  // namespace drivebay::arbiter

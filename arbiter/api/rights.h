@@ -41,7 +41,8 @@ std::optional<Denial> denial_to_be(const rpc::Peer& peer, const std::string& bla
 // Whose identity is a blade's: its name; empty for everybody else.
 std::string blade_of(const rpc::Peer& peer);
 
-// For people: the identity, or where it comes from.
+// For people: the proved identity, "root" or "uid 1000" of somebody on the Unix socket as the kernel tells, or else where
+// it comes from.
 std::string name_of(const rpc::Peer& peer);
 
 }  // namespace drivebay::arbiter

@@ -6,8 +6,16 @@
 #include "arbiter/core/refusals.h"
 #include "arbiter/core/step.h"
 #include "lib/base/planted_bug.h"
+#include "lib/protocol/bounds.h"
 
 namespace drivebay::arbiter {
+namespace {
+
+// Every slot of a blade may fail at once, and be told twice.
+constexpr std::uint64_t most_told = 2 * protocol::most_slots;
+constexpr Duration told_within = std::chrono::seconds(10);
+
+}  // namespace
 
 void Step::handle(const BladeArrived& arrived) {
     const auto& hello = arrived.hello;
@@ -18,21 +26,13 @@ void Step::handle(const BladeArrived& arrived) {
             fmt::format("; to make it known, type on the management module: drivebay blade add {}", hello.blade);
         return;
     }
-    if (hello.term > state_.term && state_.data_path_online) {
-        // The data path obeys this one, so this one leads.
-        raise_term(hello.term);
-    } else if (hello.term > state_.term) {
-        if (hello.term > state_.rival_term) {
-            state_.rival_term = hello.term;
-            state_.rival_since = now_;
-        }
-        refuse(409, fmt::format("{} has heard an arbiter of term {}, and this one is of term {}: either its store was "
-                                "lost or rolled back, and it goes above that when the data path connects, or the "
-                                "other one is there still, and this one ends",
-                                hello.blade, hello.term, state_.term));
-        return;
-    }
     Blade& blade = found->second;
+    if (hello.term > state_.term) {
+        heed_term(blade, hello.term);
+        if (actions_.refusal) {
+            return;
+        }
+    }
     const bool first = blade.session.empty();
     if (!first && blade.boot_id != hello.boot_id && !planted(PlantedBug::session_survives_reboot)) {
         end_former_boot(blade);
@@ -61,6 +61,37 @@ void Step::handle(const BladeArrived& arrived) {
     }
     desired_changed(blade.name);
     observe(blade, hello.observed, false);
+}
+
+void Step::heed_term(Blade& blade, Term heard) {
+    if (heard - state_.sure_term >= highest_leap) {
+        refuse(403, fmt::format("{} tells of an arbiter of term {}, and this one is of term {}: no arbiter has started "
+                                "so often since, so it is not believed; restart that blade's service processor, which "
+                                "forgets terms, if the blade is to be trusted",
+                                blade.name, heard, state_.term));
+        return;
+    }
+    if (!state_.data_path_online) {
+        if (heard > state_.rival_term) {
+            state_.rival_term = heard;
+            state_.rival_since = now_;
+        }
+        refuse(409, fmt::format("{} has heard an arbiter of term {}, and this one is of term {}: either its store was "
+                                "lost or rolled back, and it goes above that when the data path connects, or the "
+                                "other one is there still, and this one ends",
+                                blade.name, heard, state_.term));
+        return;
+    }
+    // Each time all that blades and the data path have heard is to be said again.
+    if (false && now_ < *blade.raised_term + state_.timing.ttl) {
+        refuse(409, fmt::format("{} has told of a higher term a moment ago already, and tells of term {} now; it is heard "
+                                "again when a session's time is over",
+                                blade.name, heard));
+        return;
+    }
+    // The data path obeys this one, so this one leads.
+    blade.raised_term = now_;
+    raise_term(heard);
 }
 
 void Step::end_former_boot(const Blade& blade) {
@@ -133,11 +164,7 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
             audit("loaded", *lease);
         }
         if (slot.state == protocol::SlotState::error && (!was || was->error != slot.error)) {
-            actions_.audit.push_back({.event = "slot-error",
-                                      .drive = slot.drive,
-                                      .blade = blade.name,
-                                      .epoch = slot.epoch,
-                                      .detail = fmt::format("slot {}: {}", slot.slot, slot.error)});
+            tell_error(blade, slot);
         }
         if (!slot.last) {
             continue;
@@ -145,7 +172,7 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
         Lease* ended = find_by_epoch(state_, slot.last->drive, blade.name, slot.last->epoch);
         if (ended && is_active(*ended)) {
             released(*ended, *slot.last);
-        } else if (was && was->last != slot.last) {
+        } else if (was && was->last != slot.last && may_tell(blade)) {
             // Told late, by a blade that was fenced while it was away or thrown out by force.
             report_loss(blade.name, *slot.last);
         }
@@ -168,6 +195,34 @@ void Step::observe(Blade& blade, const protocol::BladeObserved& observed, bool a
         Lease& lease = state_.leases.at(id);
         fence(lease, lease.ending, "no host ever had it");
     }
+}
+
+bool Step::may_tell(Blade& blade) {
+    if (now_ >= blade.told_since + told_within) {
+        blade.told_since = now_;
+        blade.told = 0;
+    }
+    if (blade.told >= most_told) {
+        ++blade.untold;
+        return false;
+    }
+    ++blade.told;
+    return true;
+}
+
+void Step::tell_error(Blade& blade, const protocol::ObservedSlot& slot) {
+    if (!may_tell(blade)) {
+        return;
+    }
+    std::string detail = fmt::format("slot {}: {}", slot.slot, slot.error);
+    if (const std::uint64_t more = std::exchange(blade.untold, 0); more > 0) {
+        detail += fmt::format("; {} more things were told of its slots before, too fast to stand here", more);
+    }
+    actions_.audit.push_back({.event = "slot-error",
+                              .drive = slot.drive,
+                              .blade = blade.name,
+                              .epoch = slot.epoch,
+                              .detail = std::move(detail)});
 }
 
 void Step::report_loss(const std::string& blade, const protocol::LastMedium& last) {

@@ -41,6 +41,8 @@ void Step::handle(const DataPathArrived& arrived) {
     const auto& hello = arrived.hello;
     state_.data_path_online = true;
     state_.data_path_boot_id = hello.boot_id;
+    // It decides who leads; what blades have heard is no longer needed for that.
+    state_.rival_term = 0;
     actions_.audit.push_back({.event = "data-path-online"});
     if (state_.data_path_obeys && hello.term > state_.term) {
         actions_.deposed = fmt::format(
@@ -53,6 +55,7 @@ void Step::handle(const DataPathArrived& arrived) {
     // What it has heard before it ever obeyed this one was said by an arbiter that this store does not remember.
     if (!state_.data_path_obeys && hello.term >= state_.term) {
         raise_term(hello.term);
+        state_.sure_term = state_.term;
     }
     for (const auto& [drive, floor] : hello.floors) {
         raise_floor(drive, floor);

@@ -44,7 +44,7 @@ enum class Policy { queue, no_queue, take, force };
 struct Present {
     std::string drive;
     std::vector<std::string> blades;
-    bool all = false;
+    bool all = false;  // those of them that are still there
     Mode access = Mode::read;
     std::optional<int> slot;
     Policy policy = Policy::queue;
@@ -105,6 +105,7 @@ struct Event {
     Instant now;
     Happening what;
     std::int64_t wall_ms = 0;  // since 1970, for display only
+    std::string by = {};       // who asked for it, for the audit log; empty: nobody did
 };
 
 // ---- actions
@@ -131,6 +132,7 @@ struct AuditEntry {
     Epoch epoch = 0;
     std::string mode = {};
     std::string detail = {};
+    std::string by = {};  // whoever asked for it, as far as it is just what was asked for; empty: nobody
 };
 
 struct Refusal {

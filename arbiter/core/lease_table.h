@@ -50,6 +50,11 @@ struct Blade {
     protocol::BladeObserved observed;
     std::map<int, std::int64_t> slots_since_ms;  // wall time, for people: when each slot came to be as it is
     std::uint64_t version = 0;  // of its desired state; rises across terms too
+    std::optional<Instant> raised_term;  // when it last had this arbiter go above a term that it told of
+    // What it has lately told that stands in the audit log on its word alone.
+    Instant told_since{};
+    std::uint64_t told = 0;
+    std::uint64_t untold = 0;  // past what is told: only counted, until the next that is
     // Since the start: it held something when the arbiter ended, and has neither reported nor run out of time.
     bool awaited = false;
 };
@@ -124,6 +129,8 @@ struct State {
     std::int64_t first_order = 0;
     // of this run
     Timing timing;
+    // What the store and the data path have made of the term. Blades make it higher by less than highest_leap in a run.
+    Term sure_term = 0;
     bool data_path_online = false;  // it has said hello on the link that is open now
     // It has taken a table of this term. From then on no other arbiter can come to this term: each that it comes to
     // goes above what it tells.
@@ -142,6 +149,11 @@ struct State {
 
 inline constexpr std::size_t gone_kept = 512;
 inline constexpr std::size_t requests_kept = 512;
+
+// How far above `sure_term` a term may be that a blade tells of. Each start of an arbiter and each takeover makes a term
+// higher by one: this is one a minute for two years, and far from where terms end (stored_state_check.cc), so that no
+// blade can make up one that the arbiter never gets away from.
+inline constexpr Term highest_leap = Term{1} << 20;
 
 // Versions start at the term's block, so that an answer to another term's state is never taken for one to this term's.
 inline std::uint64_t first_version(Term term) {

@@ -167,9 +167,8 @@ void Step::handle(const Present& request) {
     }
     std::vector<std::string> blades;
     if (request.all) {
-        for (const auto& [name, blade] : state_.blades) {
-            blades.push_back(name);
-        }
+        std::copy_if(request.blades.begin(), request.blades.end(), std::back_inserter(blades),
+                     [this](const std::string& name) { return state_.blades.contains(name); });
     } else if (auto refusal = list_blades(request.blades, blades)) {
         actions_.refusal = std::move(refusal);
         return;

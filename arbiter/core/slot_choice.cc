@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "lib/protocol/bounds.h"
+
 namespace drivebay::arbiter {
 namespace {
 
@@ -49,6 +51,10 @@ DriveKind shown_as(const Drive& drive, const Blade& blade, int slot) {
 std::variant<SlotChoice, Refusal> choose_slot(const State& state, const Drive& drive, const Blade& blade,
                                               std::optional<int> asked, const Lease* own) {
     if (asked) {
+        if (blade.slots.empty() && *asked >= protocol::most_slots) {
+            return Refusal{404, fmt::format("no blade has a slot {}: there are {} at most, counted from 0", *asked,
+                                            protocol::most_slots)};
+        }
         if (!blade.slots.empty() && !blade.slots.contains(*asked)) {
             return Refusal{404, fmt::format("{} has no slot {}: it has slots 0 to {}", blade.name, *asked,
                                             blade.slots.rbegin()->first)};

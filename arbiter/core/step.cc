@@ -18,6 +18,10 @@ Actions step(State& state, const Event& event) {
         }
     }
     std::visit([&work](const auto& what) { work.handle(what); }, event.what);
+    // What time and freed drives make possible besides is nobody's doing.
+    for (AuditEntry& entry : actions.audit) {
+        entry.by = event.by;
+    }
     work.settle();
     return actions;
 }
@@ -48,6 +52,7 @@ std::optional<Instant> next_deadline(const State& state) {
 }
 
 void Step::handle(const Started&) {
+    state_.sure_term = state_.term;
     state_.table_version = first_version(state_.term);
     for (auto& [name, blade] : state_.blades) {
         blade.version = first_version(state_.term);

@@ -65,6 +65,11 @@ private:
     bool is_free_for(const Lease& lease) const;
 
     // ---- blade_sessions.cc
+    // A hello's term is higher than this arbiter's: goes above it, or refuses the hello.
+    void heed_term(Blade& blade, Term heard);
+    // Whether one more thing that `blade` tells is to stand in the audit log.
+    bool may_tell(Blade& blade);
+    void tell_error(Blade& blade, const protocol::ObservedSlot& slot);
     void end_former_boot(const Blade& blade);
     void observe(Blade& blade, const protocol::BladeObserved& observed, bool answers_our_version);
     void released(Lease& lease, const protocol::LastMedium& last);

@@ -9,6 +9,7 @@
 #include "arbiter/api/rights.h"
 #include "arbiter/core/desired_state.h"
 #include "lib/base/log.h"
+#include "lib/base/names.h"
 
 namespace drivebay::arbiter {
 namespace {
@@ -53,7 +54,12 @@ void BladeLinks::accept(std::shared_ptr<rpc::Channel> channel) {
 void BladeLinks::receive(const std::shared_ptr<Link>& link, const nlohmann::json& json) {
     auto message = protocol::decode(json, protocol::Side::blade);
     if (!message) {
-        link->channel->close(message.error().message);
+        if (false) deny(*link, "a message on a blade's link", message.error().message);
+        if (link->blade.empty()) {
+            refuse(link, message.error().message);
+        } else {
+            link->channel->close(message.error().message);
+        }
         return;
     }
     if (const auto* hello = std::get_if<protocol::BladeHello>(&*message)) {
@@ -92,9 +98,13 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
                                  hello.protocol));
         return;
     }
+    if (const Status named = check_name("blade", hello.blade); false && !named) {
+        deny(*link, "the session of a blade", named.error().message);
+        refuse(link, named.error().message);
+        return;
+    }
     if (const auto denied = denial_to_be(link->channel->peer(), hello.blade)) {
-        const rpc::Peer& peer = link->channel->peer();
-        denials_.note({peer.address, peer.identity, "the session of blade " + hello.blade, denied->reason});
+        deny(*link, "the session of blade " + hello.blade, denied->reason);
         refuse(link, denied->reason);
         return;
     }
@@ -112,6 +122,9 @@ void BladeLinks::greeted(const std::shared_ptr<Link>& link, const std::string& b
     if (actions.refusal) {
         log::notice("a blade was refused",
                     {{"blade", blade}, {"peer", link->channel->peer().address}, {"reason", actions.refusal->message}});
+        if (actions.refusal->status == 403) {
+            deny(*link, "the session of blade " + blade, actions.refusal->message);
+        }
         refuse(link, actions.refusal->message);
     } else if (!arbiter_.state().blades.contains(blade)) {
         refuse(link, fmt::format("blade {} was removed", blade));
@@ -154,6 +167,11 @@ void BladeLinks::send_desired(const std::shared_ptr<Link>& link, const std::stri
 void BladeLinks::refuse(const std::shared_ptr<Link>& link, const std::string& reason) {
     link->channel->send(protocol::encode(protocol::Refused{reason}));
     link->channel->close(reason);
+}
+
+void BladeLinks::deny(const Link& link, const std::string& asked, const std::string& reason) {
+    const rpc::Peer& peer = link.channel->peer();
+    denials_.note({peer.address, peer.identity, asked, reason});
 }
 
 void BladeLinks::told(const Actions& actions) {

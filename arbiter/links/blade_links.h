@@ -37,6 +37,7 @@ private:
     // A blade without a link, and without a hello on its way, is told to the core as gone.
     void look_after(const std::string& blade);
     void send_desired(const std::shared_ptr<Link>& link, const std::string& blade);
+    void deny(const Link& link, const std::string& asked, const std::string& reason);
     void refuse(const std::shared_ptr<Link>& link, const std::string& reason);
     void left(const std::shared_ptr<Link>& link, const std::string& reason);
 

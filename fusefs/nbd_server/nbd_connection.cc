@@ -146,6 +146,7 @@ void NbdConnection::secured() {
             return lose("it is no blade");
         }
         if (context_.tls->revocations() != nullptr && context_.tls->revocations()->has(shown->serial)) {
+            context_.denials.note({peer_.address, to_string(shown->identity), "a connection", "the certificate was revoked"});
             return lose("the certificate was revoked");
         }
         if (!context_.has_room(to_string(shown->identity))) {

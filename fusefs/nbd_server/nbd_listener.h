@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fusefs/nbd_server/denials_timer.h"
 #include "fusefs/nbd_server/nbd_connection.h"
 #include "lib/base/result.h"
 #include "lib/base/seldom.h"
@@ -71,6 +72,7 @@ private:
     const Limits limits_;
     const bool tls_required_;
     Denials denials_;
+    DenialsTimer denials_timer_{loop_, denials_};
     Exports exports_;
     MemoryBudget budget_;
     LoopTurns turns_;

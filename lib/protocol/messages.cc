@@ -5,8 +5,14 @@
 #include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <type_traits>
+
+#include "lib/base/log.h"
+#include "lib/base/names.h"
+#include "lib/base/shortened.h"
+#include "lib/protocol/bounds.h"
 
 namespace drivebay::protocol {
 namespace {
@@ -16,6 +22,9 @@ using nlohmann::json;
 struct WrongMessage : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
+
+// Somebody else's word in a sentence of ours.
+std::string quoted(const std::string& word) { return log::quoted(shortened(word, longest_word)); }
 
 // The words of each enumeration, in the order of its values.
 template <class E>
@@ -127,7 +136,7 @@ private:
                     return;
                 }
             }
-            throw WrongMessage(fmt::format("{} has no such value as \"{}\"", place, word));
+            throw WrongMessage(fmt::format("{} has no such value as {}", place, quoted(word)));
         } else if constexpr (std::is_same_v<T, bool>) {
             if (!in.is_boolean()) {
                 throw WrongMessage(place + " must be true or false");
@@ -309,6 +318,37 @@ void fields(V& v, Denied& m) {
     v("peer", m.peer), v("identity", m.identity), v("asked", m.asked), v("reason", m.reason);
 }
 
+// What bounds.h is about.
+void check_length(std::string_view what, const std::string& text, std::size_t most) {
+    if (text.size() > most) {
+        throw WrongMessage(fmt::format("{} has {} bytes: at most {} are possible", what, text.size(), most));
+    }
+}
+
+void check_bounds(const BladeObserved& observed) {
+    check_length("observed.udc", observed.udc, longest_word);
+    check_length("observed.speed", observed.speed, longest_word);
+    std::set<int> numbers;
+    for (const ObservedSlot& slot : observed.slots) {
+        if (slot.slot < 0 || slot.slot >= most_slots || !numbers.insert(slot.slot).second) {
+            throw WrongMessage(fmt::format("observed.slots[] has slot {} twice, or it is none: a blade has slots 0 to {} at most",
+                                           slot.slot, most_slots - 1));
+        }
+        check_length("observed.slots[].drive", slot.drive, max_name_length);
+        check_length("observed.slots[].error", slot.error, longest_sentence);
+        if (slot.last) {
+            check_length("observed.slots[].last.drive", slot.last->drive, max_name_length);
+        }
+    }
+}
+
+void check_bounds(const BladeHello& hello) {
+    check_length("hello.blade", hello.blade, max_name_length);
+    check_length("hello.session", hello.session, longest_word);
+    check_length("hello.boot_id", hello.boot_id, longest_word);
+    check_bounds(hello.observed);
+}
+
 // The value of "type", in the order of Message's alternatives.
 constexpr std::array<std::string_view, std::variant_size_v<Message>> type_names{
     "hello", "welcome", "refused",  "desired", "observed", "renew",         "renewed",      "heard",
@@ -332,6 +372,9 @@ Message read_alternative(std::size_t wanted, const json& in) {
         std::variant_alternative_t<alternative, Message> message;
         Reader reader(in, std::string(type_names[alternative]));
         fields(reader, message);
+        if constexpr (requires { check_bounds(message); }) {
+            check_bounds(message);
+        }
         return message;
     } else {
         throw WrongMessage("a message of an unknown kind");
@@ -374,7 +417,7 @@ Result<Message> decode(const nlohmann::json& message, Side side) {
             }
         }
         throw WrongMessage(
-            fmt::format("a message of type \"{}\" does not belong on this link", type->get_ref<const std::string&>()));
+            fmt::format("a message of type {} does not belong on this link", quoted(type->get_ref<const std::string&>())));
     } catch (const WrongMessage& wrong) {
         return Error{EPROTO, wrong.what()};
     }

@@ -92,6 +92,9 @@ void HttpConnection::secured(const beast::error_code& error) {
     if (const auto shown = tls::shown_by(stream_.tls())) {
         // Since it was looked at, and before it could be found by that serial number.
         if (stream_.is_revoked(shown->serial)) {
+            if (handlers_->on_refused) {
+                handlers_->on_refused(peer_, tls::to_string(shown->identity), "the certificate was revoked");
+            }
             return;
         }
         peer_.identity = tls::to_string(shown->identity);

@@ -20,6 +20,7 @@ void names(Bytes input);         // file names, export names, addresses; the ari
 void control(Bytes input);        // messages and requests of the control plane, descriptions of exports
 void requests(Bytes input);       // HTTP and WebSocket frames to a whole arbiter
 void rows(Bytes input);           // rows of the arbiter's store, and what the lease core does with those that are let pass
+void reports(Bytes input);        // what blades tell, and what the lease core makes of it
 void configuration(Bytes input);  // every program's configuration file, an operators' state file
 void enrolment(Bytes input);      // identities, tokens, certificates, and what a stranger may ask
 

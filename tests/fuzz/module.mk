@@ -1,7 +1,7 @@
 # The fuzzers: libFuzzer with clang, in a build folder of their own. Their entries are also built into the unit tests, which
 # feed them the corpus.
 
-FUZZERS := handshake transmission names control requests rows configuration enrolment
+FUZZERS := handshake transmission names control requests rows reports configuration enrolment
 FUZZ_BUILD := build/fuzz
 FUZZ_CXX ?= clang++-14
 FUZZ_SECONDS ?= 60

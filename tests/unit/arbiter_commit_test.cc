@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <condition_variable>
 #include <future>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -96,7 +97,7 @@ struct World : Audience {
             reason = why;
             ++given_up;
         });
-        denials = std::make_unique<Denials>(nullptr);
+        denials = std::make_unique<Denials>([this](const Denial& denial) { denied.push_back(denial); });
         links = std::make_unique<BladeLinks>(*arbiter, *denials);
         data_path_link = std::make_unique<DataPathLink>(*arbiter, *denials, reactor);
         long_poll = std::make_unique<LongPoll>(*arbiter, reactor);
@@ -245,6 +246,7 @@ struct World : Audience {
     std::unique_ptr<LongPoll> long_poll;
     std::unique_ptr<Backups> backups;
     Registry registry{"/nonexistent"};
+    std::vector<Denial> denied;
     std::unique_ptr<Denials> denials;
     std::unique_ptr<Enrolment> enrolment;
     std::unique_ptr<Api> api;
@@ -271,6 +273,41 @@ BOOST_FIXTURE_TEST_CASE(something_is_told_before_it_is_durable, World) {
     BOOST_TEST(answer->status == 200);
     BOOST_TEST(event->body["events"][0]["event"] == "blade-added");
     BOOST_TEST(times_told == told_before + 1);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_blade_must_not_tell_is_taken_or_nobody_hears_of_it, World) {
+    do_now(AddBlade{"a"});
+    models::BladeModel a("a", {DriveKind::disk});
+    const auto wire = connect(a);
+    until([&wire] { return wire->count("welcome") == 1; });
+    auto observed = a.observed();
+    observed.slots.front().slot = -1;
+    wire->hears(observed);
+    BOOST_TEST(wire->closed.find("slot -1") != std::string::npos);
+    BOOST_REQUIRE_EQUAL(denied.size(), 1u);
+    BOOST_TEST(denied[0].reason == wire->closed);
+
+    const auto refused = [&](const protocol::BladeHello& hello) {
+        const auto another = std::make_shared<Wire>();
+        links->accept(another);
+        another->hears(hello);
+        until([&another] { return !another->closed.empty(); });
+        BOOST_TEST(another->sent.front()["type"] == "refused");
+        BOOST_TEST(denied.back().reason == another->closed);
+        return another->closed;
+    };
+    auto hello = a.hello();
+    hello.observed = observed;
+    BOOST_TEST(refused(hello).find("slot -1") != std::string::npos);
+    hello = a.hello();
+    hello.term = std::numeric_limits<Term>::max();
+    BOOST_TEST(refused(hello).find("not believed") != std::string::npos);
+    hello = a.hello();
+    hello.blade = "a\nb";
+    BOOST_TEST(refused(hello).find("cannot stand there") != std::string::npos);
+    BOOST_TEST(denied.size() == 4u);
+    BOOST_TEST(arbiter->state().term == 1u);
+    BOOST_TEST(arbiter->state().blades.at("a").slots.size() == 1u);
 }
 
 BOOST_FIXTURE_TEST_CASE(each_event_that_waited_costs_a_commit_of_its_own, World) {

@@ -1,5 +1,7 @@
 // The whole arbiter over its real socket: operators by HTTP, a data path and a blade by WebSocket, a store on the disk.
 #define BOOST_TEST_DYN_LINK
+#include <unistd.h>
+
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
@@ -433,6 +435,67 @@ BOOST_FIXTURE_TEST_CASE(events_are_not_told_as_they_happen, Served) {
     std::ifstream file(folder_.path() + "/audit.log");
     const std::string log((std::istreambuf_iterator<char>(file)), {});
     BOOST_TEST(log.find("\"granted\"") != std::string::npos);
+}
+
+// Each verb, and what it is in the audit log.
+BOOST_FIXTURE_TEST_CASE(nobody_knows_who_did_it, Served) {
+    const std::string me = ::getuid() == 0 ? "root" : "uid " + std::to_string(::getuid());
+    std::uint64_t last = ask("GET", "/v1/events?after=0").second["last"];
+    // The event of what is asked for, once it is there.
+    const auto event_of = [&](const std::string& method, const std::string& target, const json& body, const std::string& event) {
+        ask(method, target, body);
+        for (const Instant limit = BootClock::now() + 10s; BootClock::now() < limit;) {
+            const json told = ask("GET", "/v1/events?wait_ms=1000&after=" + std::to_string(last)).second;
+            last = told["last"];
+            for (const json& one : told["events"]) {
+                if (one["event"] == event) {
+                    return one;
+                }
+                // Nobody asked for what follows.
+                const bool is_asked_for = one["event"] != "held" && one["event"] != "loaded" && one["event"] != "granted";
+                BOOST_TEST((is_asked_for || !one.contains("by")), one.dump());
+            }
+        }
+        return json{{"event", "none"}};
+    };
+    const json scratch_to_blade01{{"drive", "scratch"}, {"blades", {"blade01"}}, {"access", "write"}};
+    const auto lease_of = [this](const std::string& blade) {
+        for (const json& lease : ask("GET", "/v1/leases").second["leases"]) {
+            if (lease["blade"] == blade && lease["state"] != "gone") {
+                return lease;
+            }
+        }
+        return json();
+    };
+    const auto check = [&](const std::string& method, const std::string& target, const json& body, const std::string& event) {
+        const json told = event_of(method, target, body, event);
+        BOOST_TEST(told["event"] == event, method << " " << target << " " << body);
+        BOOST_TEST(told.value("by", "") == me, method << " " << target << " " << body << ": " << told);
+        return told.value("detail", "");
+    };
+    check("POST", "/v1/blades", {{"name", "blade02"}}, "blade-added");
+    check("POST", "/v1/drives", {{"name", "x"}, {"source", "/x.img"}}, "drive-added");
+    check("POST", "/v1/drives/x/refresh", json::object(), "drive-refreshed");
+    check("POST", "/v1/presentations", scratch_to_blade01, "presented");
+    wait_for(lease_of("blade01"), "loaded");
+    check("POST", "/v1/presentations", {{"drive", "scratch"}, {"blades", {"blade02"}}, {"access", "write"}, {"slot", 0}}, "presented");
+    check("DELETE", "/v1/leases/" + lease_of("blade02")["id"].dump(), nullptr, "left-queue");
+    check("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", {"blade01"}}}, "revoking");
+    settle("it is withdrawn", [this] { return service().state().leases.empty() || is_gone(service().state().leases.begin()->second); });
+    check("POST", "/v1/presentations", scratch_to_blade01, "presented");
+    check("POST", "/v1/withdrawals", {{"drive", "scratch"}, {"blades", {"blade01"}}, {"force", true}}, "fencing");
+    check("POST", "/v1/presentations", scratch_to_blade01, "presented");
+    check("POST", "/v1/revocations", {{"lease", lease_of("blade01")["id"]}}, "fencing");
+    check("DELETE", "/v1/drives/x", nullptr, "drive-removed");
+    check("DELETE", "/v1/blades/blade02", nullptr, "blade-removed");
+    check("POST", "/v1/backup", json::object(), "backup");
+    // What was refused, by whomever: 400, 404, 405, 409.
+    BOOST_TEST(check("POST", "/v1/blades", json::object(), "request-refused").find("\"name\" is missing") != std::string::npos);
+    BOOST_TEST(check("DELETE", "/v1/drives/nope", nullptr, "request-refused").starts_with("DELETE /v1/drives/nope: there is no drive"));
+    BOOST_TEST(check("PUT", "/v1/drives", nullptr, "request-refused").starts_with("PUT /v1/drives: "));
+    BOOST_TEST(check("POST", "/v1/blades", {{"name", "blade01"}}, "request-refused").find("already") != std::string::npos);
+    BOOST_TEST(check("POST", "/v1/drives", {{"name", std::string(100000, 'x')}, {"source", "/x"}}, "request-refused").size() < 1200u);
+    BOOST_TEST(check("DELETE", "/v1/drives/a%0Ab", nullptr, "request-refused").find('\n') == std::string::npos);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

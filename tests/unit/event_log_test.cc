@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(ids_start_again_after_a_restart) {
     auto log = EventLog::open(path, 10);
     BOOST_REQUIRE(log.ok());
     BOOST_TEST((*log)->last() == last);
-    append(**log, {.event = "granted"});
+    append(**log, {.event = "granted", .by = "somebody\nelse"});
     const auto lines = (*log)->after(0, 100);
     BOOST_REQUIRE_EQUAL(lines.size(), 3u);
     BOOST_TEST(lines[2].id == last + 1);
@@ -46,6 +46,9 @@ BOOST_AUTO_TEST_CASE(ids_start_again_after_a_restart) {
     BOOST_TEST(json["event"] == "fenced");
     BOOST_TEST(json["epoch"] == 3);
     BOOST_TEST(!json.contains("blade"));
+    BOOST_TEST(!json.contains("by"));
+    BOOST_TEST(nlohmann::json::parse(lines[2].json)["by"] == "somebody\nelse");
+    BOOST_TEST(lines[2].json.find('\n') == std::string::npos);
     BOOST_TEST((*log)->after(lines[1].id, 100).size() == 1u);
 }
 

@@ -49,6 +49,9 @@ BOOST_AUTO_TEST_CASE(a_request_that_was_found_once_breaks_the_arbiter) {
 BOOST_AUTO_TEST_CASE(a_row_that_was_found_once_breaks_the_lease_core) {
     feed_corpus("rows", rows);
 }
+BOOST_AUTO_TEST_CASE(a_report_that_was_found_once_spoils_the_store) {
+    feed_corpus("reports", reports);
+}
 BOOST_AUTO_TEST_CASE(a_file_that_was_found_once_changes_what_is_in_force) {
     feed_corpus("configuration", configuration);
 }

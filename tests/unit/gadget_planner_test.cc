@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
 #include <cerrno>
 #include <deque>
 #include <ostream>
@@ -901,6 +902,19 @@ BOOST_AUTO_TEST_CASE(a_cdrom_slot_takes_only_what_a_cdrom_can_be) {
     large.size = largest_cdrom;
     blade.desire({large});
     BOOST_CHECK_EQUAL(blade.slot(0).state, SlotState::loaded);
+}
+
+// The arbiter ends the link of a blade that does.
+BOOST_AUTO_TEST_CASE(a_blade_tells_more_than_the_arbiter_takes) {
+    Blade blade;
+    blade.luns[0].insert_error = EIO;
+    blade.feed(Tick{});
+    blade.desire({want(0, "scratch", 7), want(16, "beyond", 7)});
+    blade.pass(3s);
+    BOOST_CHECK_EQUAL(blade.slot(0).state, SlotState::error);
+    blade.plan.slots.at(0).failure.message = std::string(5000, 'x');
+    BOOST_CHECK_EQUAL(blade.slot(0).error.size(), 1024);
+    BOOST_CHECK(protocol::decode(protocol::encode(observed(blade.plan)), protocol::Side::blade).ok());
 }
 
 BOOST_AUTO_TEST_CASE(a_slot_that_does_not_exist_is_an_error_and_its_release_is_told) {

@@ -113,6 +113,9 @@ BOOST_FIXTURE_TEST_CASE(a_slot_is_given_twice_or_is_not_there, TwoBlades) {
     BOOST_TEST(slot_of("scratch", "blade01") == 2);
     BOOST_TEST(says(refusal(present("data", "blade01", Mode::read, Policy::queue, 2), 409), "is taken by scratch"));
     BOOST_TEST(says(refusal(present("data", "blade01", Mode::read, Policy::queue, 9), 404), "has no slot 9"));
+    step(AddBlade{"blade03"});
+    BOOST_TEST(says(refusal(present("data", "blade03", Mode::read, Policy::queue, 16), 404), "no blade has a slot 16"));
+    BOOST_TEST(!present("data", "blade03", Mode::read, Policy::queue, 15).refusal);
     BOOST_TEST(says(refusal(present("scratch", "blade01", Mode::read, Policy::queue, 1), 409), "in slot 2 already"));
 }
 
@@ -214,10 +217,29 @@ BOOST_FIXTURE_TEST_CASE(a_revoked_lease_is_asked_for_politely_or_takes_another_w
     refusal(step(Revoke{one + 1000}), 404);
 }
 
+// An operator's step may also find that somebody else's time is over.
+BOOST_FIXTURE_TEST_CASE(what_nobody_asked_for_is_told_as_an_operators_doing, TwoBlades) {
+    present("scratch", "blade01", Mode::write);
+    now += state.timing.ttl + std::chrono::seconds(1);
+    step(BladeArrived{blades.at("blade02").hello(), "fresh"});
+    Present request;
+    request.drive = "scratch";
+    request.blades = {"blade02"};
+    request.access = Mode::write;
+    const Actions actions = arbiter::step(state, Event{now, request, 0, "ann"});
+    std::map<std::string, std::string> by;
+    for (const AuditEntry& entry : actions.audit) {
+        by[entry.event] = entry.by;
+    }
+    BOOST_TEST(by.at("presented") == "ann");
+    BOOST_TEST(by.at("fencing").empty());
+}
+
 BOOST_FIXTURE_TEST_CASE(all_means_some, TwoBlades) {
     Present request;
     request.drive = "install";
     request.all = true;
+    request.blades = {"blade01", "blade02", "gone"};
     BOOST_TEST(step(request).leases.size() == 2u);
     settle();
     BOOST_TEST(is_loaded("install", "blade01"));

@@ -1,11 +1,15 @@
 // Blades and the data path come, go, restart.
 #define BOOST_TEST_DYN_LINK
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <limits>
 
 #include "tests/unit/lease_world.h"
+#include "tests/unit/stored_findings.h"
 
 using namespace drivebay;
 using namespace drivebay::arbiter;
+using models::BladeModel;
 using models::World;
 using namespace std::chrono_literals;
 
@@ -231,6 +235,76 @@ BOOST_FIXTURE_TEST_CASE(an_arbiter_that_the_data_path_obeys_gives_way_to_a_blade
     BOOST_TEST(state.term == 10u);
     now += state.timing.ttl;
     BOOST_TEST(!step(Tick{}).deposed);
+}
+
+// A stolen blade may tell of any term; what it makes of this arbiter's must stay one that the next start takes.
+BOOST_FIXTURE_TEST_CASE(a_blade_drives_the_term_to_its_end, World) {
+    add_blade("a");
+    const Term first = state.term;
+    for (const Term term : {first + highest_leap, Term{1} << 40, std::numeric_limits<Term>::max()}) {
+        blades.at("a").term = term;
+        const Actions actions = connect("a");
+        BOOST_REQUIRE(actions.refusal);
+        BOOST_TEST(actions.refusal->message.find("not believed") != std::string::npos);
+        BOOST_TEST(state.term == first);
+        BOOST_TEST(!actions.changes.term);
+    }
+    // Nor step by step, and not in a rush either.
+    for (int time = 0; time < 8; ++time) {
+        blades.at("a").term = state.term + highest_leap / 2 - 1;
+        connect("a");
+        blades.at("a").term = state.term + 1;
+        BOOST_TEST(connect("a").refusal.has_value());
+        now += state.timing.ttl;
+    }
+    BOOST_TEST(state.term > first);
+    BOOST_TEST(state.term <= first + highest_leap);
+    BOOST_TEST(stored_findings(state).empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_ends_an_arbiter_that_the_data_path_comes_to, World) {
+    add_blade("a").term = 9;
+    disconnect("a");
+    step(DataPathLeft{});
+    BOOST_TEST(connect("a").refusal.has_value());
+    connect_data_path();
+    now += state.timing.ttl;
+    BOOST_TEST(!step(Tick{}).deposed);
+    BOOST_TEST(connect("a").welcome.has_value());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_term_that_no_arbiter_can_have_ends_an_arbiter_without_a_data_path, World) {
+    add_blade("a").term = std::numeric_limits<Term>::max();
+    disconnect("a");
+    step(DataPathLeft{});
+    BOOST_TEST(connect("a").refusal.has_value());
+    now += state.timing.ttl;
+    BOOST_TEST(!step(Tick{}).deposed);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_blade_that_makes_up_errors_fills_the_audit_log, World) {
+    BladeModel& blade = add_blade("a");
+    const auto told = [this] {
+        return std::count_if(audit.begin(), audit.end(), [](const AuditEntry& entry) {
+            return entry.event == "slot-error" || entry.event == "lost";
+        });
+    };
+    auto report = [this, &blade, number = 0]() mutable {
+        auto& slot = blade.slots.at(0);
+        slot.state = protocol::SlotState::error;
+        slot.error = std::to_string(++number);
+        slot.last = protocol::LastMedium{"d", static_cast<Epoch>(number), protocol::Outcome::lost, false, 0};
+        step(BladeReported{"a", blade.observed()});
+    };
+    for (int time = 0; time < 200; ++time) {
+        report();
+    }
+    BOOST_TEST(told() <= 32);
+    BOOST_TEST(told() >= 16);
+    now += 10s;
+    report();
+    const auto last = std::find_if(audit.rbegin(), audit.rend(), [](const auto& entry) { return entry.event == "slot-error"; });
+    BOOST_TEST(last->detail.find("more things were told") != std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_arbiter_that_was_replaced_goes_on, World) {

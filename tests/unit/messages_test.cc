@@ -1,5 +1,6 @@
 #define BOOST_TEST_DYN_LINK
 #include <boost/test/unit_test.hpp>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "lib/protocol/messages.h"
@@ -57,6 +58,51 @@ BOOST_AUTO_TEST_CASE(a_message_that_does_not_fit_is_refused_with_the_place) {
         BOOST_TEST(!decode(bad, Side::blade).ok(), pointer);
     }
     BOOST_TEST(!decode(nlohmann::json::array(), Side::blade).ok());
+}
+
+BOOST_AUTO_TEST_CASE(a_blade_tells_more_than_a_blade_can_have) {
+    const auto with = [](const std::function<void(BladeHello&)>& change) {
+        BladeHello hello = some_hello();
+        change(hello);
+        return decode(encode(hello), Side::blade).ok() || decode(encode(hello.observed), Side::blade).ok();
+    };
+    const auto slots = [](int first, int count) {
+        return [first, count](BladeHello& hello) {
+            hello.observed.slots.clear();
+            for (int number = first; number < first + count; ++number) {
+                hello.observed.slots.emplace_back().slot = number;
+            }
+        };
+    };
+    const std::string word(256, 'w');
+    const std::string sentence(1024, 's');
+    BOOST_TEST(with(slots(0, 16)));
+    BOOST_TEST(!with(slots(1, 16)));
+    BOOST_TEST(!with(slots(-1, 1)));
+    BOOST_TEST(!with([](BladeHello& hello) { hello.observed.slots.push_back(hello.observed.slots.front()); }));
+    BOOST_TEST(with([&](BladeHello& hello) { hello.observed.udc = hello.observed.speed = word; }));
+    BOOST_TEST(!with([&](BladeHello& hello) { hello.observed.udc = word + "w"; }));
+    BOOST_TEST(!with([&](BladeHello& hello) { hello.observed.speed = word + "w"; }));
+    BOOST_TEST(with([&](BladeHello& hello) { hello.observed.slots[0].error = sentence; }));
+    BOOST_TEST(!with([&](BladeHello& hello) { hello.observed.slots[0].error = sentence + "s"; }));
+    BOOST_TEST(!with([&](BladeHello& hello) { hello.observed.slots[0].drive = std::string(65, 'd'); }));
+    BOOST_TEST(!with([&](BladeHello& hello) { hello.observed.slots[0].last->drive = std::string(65, 'd'); }));
+    for (std::string BladeHello::*text : {&BladeHello::session, &BladeHello::boot_id}) {
+        BladeHello hello = some_hello();
+        hello.*text = word;
+        BOOST_TEST(decode(encode(hello), Side::blade).ok());
+        hello.*text += "w";
+        BOOST_TEST(!decode(encode(hello), Side::blade).ok());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_refusal_repeats_a_strangers_words_at_any_length) {
+    const std::string long_word(1 << 20, 'x');
+    nlohmann::json message = encode(some_hello());
+    message["observed"]["slots"][0]["state"] = long_word;
+    BOOST_TEST(decode(message, Side::blade).error().message.size() < 400u);
+    message["type"] = long_word;
+    BOOST_TEST(decode(message, Side::blade).error().message.size() < 400u);
 }
 
 BOOST_AUTO_TEST_CASE(a_newer_peers_unknown_field_is_ignored) {

@@ -91,6 +91,14 @@ BOOST_AUTO_TEST_CASE(a_certificate_is_used_for_another_blade) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(somebody_is_told_of_by_another_name) {
+    BOOST_TEST(name_of({true, 0, "unix uid=0", false, "", ""}) == "root");
+    BOOST_TEST(name_of({true, 1000, "unix uid=1000", false, "", ""}) == "uid 1000");
+    BOOST_TEST(name_of({false, 0, "10.0.0.7:1", false, "", ""}) == "10.0.0.7:1");
+    BOOST_TEST(name_of(by_tls("drivebay:operator/ann?role=view")) == "drivebay:operator/ann?role=view");
+    BOOST_TEST(denial_to_be(by_tls("drivebay:blade/a"), "b\nc").value().reason == R"(drivebay:blade/a is not blade "b\x0ac")");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace drivebay::arbiter

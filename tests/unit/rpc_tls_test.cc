@@ -1,10 +1,13 @@
 #define BOOST_TEST_DYN_LINK
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <boost/test/unit_test.hpp>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -152,6 +155,25 @@ BOOST_AUTO_TEST_CASE(who_asks_is_not_known_or_is_another) {
     BOOST_TEST(nlohmann::json::parse(unknown->body)["identity"] == "");
     BOOST_TEST(nlohmann::json::parse(unknown->body)["secure"] == true);
     BOOST_TEST(!served.ask({}).ok());  // plain
+}
+
+// The list of revoked certificates is a pipe at the first look, in the handshake, and has the certificate at the second.
+BOOST_AUTO_TEST_CASE(one_that_is_revoked_during_its_handshake_is_answered_or_nobody_hears_of_it) {
+    Served served;
+    const std::string list = served.path("revoked");
+    served.write("next", served.issued.serial + " drivebay:blade/blade01\n");
+    BOOST_REQUIRE(std::remove(list.c_str()) == 0 && ::mkfifo(list.c_str(), 0600) == 0);
+    std::thread revokes([&] {
+        // Opened as soon as the server reads it.
+        const UniqueFd pipe(::open(list.c_str(), O_WRONLY | O_CLOEXEC));
+        std::rename(served.path("next").c_str(), list.c_str());
+    });
+    BOOST_TEST(!served.ask(served.as_blade()).ok());
+    revokes.join();
+    served.run([&] {
+        BOOST_TEST_REQUIRE(served.refusals.size() == 1u);
+        BOOST_TEST(served.refusals[0] == "drivebay:blade/blade01 the certificate was revoked");
+    });
 }
 
 BOOST_AUTO_TEST_CASE(a_revoked_one_is_answered_and_nobody_hears_of_it) {

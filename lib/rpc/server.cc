@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -119,8 +120,10 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     void serve(Accepted socket) {
         // Swept when they have doubled, so that ten thousand that stay are not looked through for each that comes.
         if (connections.size() >= swept_at) {
-            std::erase_if(connections, [](const auto& connection) { return connection.expired(); });
-            std::erase_if(proved, [](auto& one) { return count_of(one.second) == 0; });
+            std::erase_if(connections, has_ended);
+            std::erase_if(proved, [](const auto& of_one) {
+                return std::all_of(of_one.second.begin(), of_one.second.end(), has_ended);
+            });
             swept_at = std::min(most_connections, std::max<std::size_t>(64, 2 * connections.size()));
         }
         if (connections.size() >= most_connections) {
@@ -155,10 +158,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         });
     }
 
-    static std::size_t count_of(Connections& some) {
-        std::erase_if(some, [](const auto& connection) { return connection.expired(); });
-        return some.size();
-    }
+    static bool has_ended(const std::weak_ptr<HttpConnection>& connection) { return connection.expired(); }
 
     // One that has proved who it is, or has ended before.
     void know(const Unproved::node_type& entry) {
@@ -167,7 +167,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
             return;
         }
         Connections& others = proved[connection->peer().identity];
-        if (count_of(others) < most_of_one_identity) {
+        std::erase_if(others, has_ended);
+        if (others.size() < most_of_one_identity) {
             others.push_back(connection);
             return;
         }

@@ -318,15 +318,15 @@ BOOST_FIXTURE_TEST_CASE(a_blade_is_in_for_good_when_shutting_it_out_was_not_kept
     std::filesystem::rename(pki() + ".away", pki());
     settle("it is back", [this] { return is_online(); });
     const auto [status, answer] = ask("DELETE", "/v1/enrolments/blade01");
-    BOOST_TEST(status == 200);
+    BOOST_TEST_REQUIRE(status == 200);
     BOOST_TEST(answer["revoked"] == 1);
     settle("it is out", [this] { return !is_online(); });
     BOOST_TEST(!rpc::call(network, "GET", "/v1/leases", "", 20s, tls::secure_by(identity, "")).ok());
 }
 
 BOOST_FIXTURE_TEST_CASE(a_forgotten_blades_key_is_good_for_the_next_of_its_name, Enrolled) {
-    const auto remove = [this](const std::string& blade) { return ask("DELETE", "/v1/blades/" + blade); };
-    const auto shut_out = [this](const std::string& blade) { return ask("DELETE", "/v1/enrolments/" + blade).first; };
+    const auto remove = [this](const std::string& name) { return ask("DELETE", "/v1/blades/" + name); };
+    const auto shut_out = [this](const std::string& name) { return ask("DELETE", "/v1/enrolments/" + name).first; };
     const auto [status, answer] = remove("blade01");
     BOOST_TEST(status == 409);
     BOOST_TEST(answer["error"].get<std::string>().find("drivebay unenroll blade01") != std::string::npos);
@@ -350,7 +350,8 @@ BOOST_FIXTURE_TEST_CASE(guessers_of_tokens_fill_the_audit_log, Daemon) {
         BOOST_TEST(answer["error"].get<std::string>().find("drivebay enroll blade" + std::to_string(i)) != std::string::npos);
     }
     std::size_t noted = 0;
-    for (const json& event : ask("GET", "/v1/events").second["events"]) {
+    const json told = ask("GET", "/v1/events").second;
+    for (const json& event : told["events"]) {
         noted += event.dump().find("this token is not known") != std::string::npos ? 1 : 0;
     }
     BOOST_TEST(noted > 0u);

@@ -1,10 +1,16 @@
 #define BOOST_TEST_DYN_LINK
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 #include <future>
 #include <optional>
 #include <thread>
 
+#include "lib/base/fd.h"
 #include "lib/rpc/client.h"
 #include "lib/rpc/server.h"
 #include "tests/unit/temporary_folder.h"
@@ -139,6 +145,41 @@ BOOST_AUTO_TEST_CASE(a_link_comes_back_by_itself_after_its_peer_dropped_it) {
     reactor.run();
     BOOST_TEST(opened == 2);
     BOOST_TEST(echoed == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_server_without_descriptors_spins_or_never_answers_again) {
+    Served served;
+    BOOST_TEST_REQUIRE(call(served.endpoint, "GET", "/echo", "", 10s).ok());
+    const UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit few{128, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    std::vector<UniqueFd> taken;
+    for (UniqueFd one(::dup(client.get())); one; one.reset(::dup(client.get()))) {
+        taken.push_back(std::move(one));
+    }
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    served.endpoint.path.copy(address.sun_path, sizeof address.sun_path - 1);
+    BOOST_TEST(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    clockid_t used_by_server{};
+    BOOST_TEST_REQUIRE(::pthread_getcpuclockid(served.thread.native_handle(), &used_by_server) == 0);
+    const auto used = [&] {
+        timespec time{};
+        ::clock_gettime(used_by_server, &time);
+        return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    std::promise<void> over;
+    std::optional<Timer> timer;
+    const auto began = used();
+    served.run([&] { timer.emplace(served.reactor).set(1s, [&] { over.set_value(); }); });
+    over.get_future().wait();
+    BOOST_TEST((used() - began < 100ms));
+    served.run([&] { timer.reset(); });
+    taken.clear();
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    BOOST_TEST(call(served.endpoint, "GET", "/echo", "", 10s).ok());
 }
 
 BOOST_AUTO_TEST_CASE(a_timer_that_was_cancelled_never_fires) {

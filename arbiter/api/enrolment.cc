@@ -108,8 +108,8 @@ std::optional<Refusal> Enrolment::refusal_to_forget(const std::string& blade) co
     if (!registry_.is_in(blade, wall_now())) {
         return std::nullopt;
     }
-    return Refusal{409, fmt::format("blade {} has a certificate, or a token for one, and whoever is added under that name later would "
-                                    "be open to its key; shut it out first with: drivebay unenroll {}",
+    return Refusal{409, fmt::format("blade {} has a certificate, or a token for one, and the next blade of that name would be open to "
+                                    "its key; shut it out first with: drivebay unenroll {}",
                                     blade, blade)};
 }
 
@@ -236,7 +236,7 @@ void Enrolment::renew(const rpc::Request& request, const rpc::Reply& reply) {
         return;
     }
     Json answer = certificate_answer(renewed->issued, registry_);
-    if (!renewed->is_new && is_kept_) {
+    if (!renewed->is_new && kept_ == asked_) {
         reply(answered(answer));
         return;
     }
@@ -279,8 +279,8 @@ void Enrolment::add_operator(const rpc::Request& request, const rpc::Reply& repl
     keep(reply, std::move(answer), everybody_called(tls::Identity::Kind::operator_, name));
 }
 
-// All of that name that are on the list are counted, and its connections ended whatever they began with: one that was asked before
-// and could not be kept is made good so.
+// All of that name that are on the list are counted, and its connections ended whatever they began with: so a request that could
+// not be kept is made good by the next.
 void Enrolment::revoke(tls::Identity::Kind kind, const std::string& name, const rpc::Request& request,
                        const rpc::Reply& reply) {
     const bool is_blade = kind == tls::Identity::Kind::blade;
@@ -317,15 +317,15 @@ void Enrolment::keep(const rpc::Reply& reply, Json answer, IsOut is_out) {
     const auto written = std::make_shared<Status>(success());
     arbiter_.disk().run(
         [written, writings = registry_.writings(wall_now())] { *written = Registry::write(writings); },
-        [this, written, reply, answer = std::move(answer), is_out = std::move(is_out)] {
+        [this, written, number = ++asked_, reply, answer = std::move(answer), is_out = std::move(is_out)] {
             if (is_out) {
                 callbacks_.on_revoked(is_out);
             }
-            is_kept_ = written->ok();
-            if (!is_kept_) {
+            if (!*written) {
                 log::error("what was decided could not be kept", {{"reason", written->error().message}});
                 reply(refused({503, "it could not be kept: " + written->error().message}));
             } else {
+                kept_ = number;
                 reply(answered(answer));
             }
         });

@@ -2,6 +2,7 @@
 // /v1/operators. What it answers is on the disk.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -49,7 +50,8 @@ private:
     Registry& registry_;
     Denials& denials_;
     Callbacks callbacks_;
-    bool is_kept_ = true;  // what was last to be written
+    std::uint64_t asked_ = 0;  // writes
+    std::uint64_t kept_ = 0;   // the last of them that is on the disk
 };
 
 }  // namespace drivebay::arbiter

@@ -23,7 +23,7 @@ using nlohmann::json;
 // A token that is over is remembered for as long as somebody may still come with it and is to hear why not.
 constexpr WallSeconds remembered = 24 * 3600;
 constexpr std::size_t most_addresses = 64;
-// Some ten thousand certificates: what is larger was not written here.
+// Some fifty thousand certificates: what is larger was not written here.
 constexpr std::size_t largest_records = std::size_t{64} << 20;
 constexpr WallSeconds a_day = 24 * 3600;
 
@@ -251,8 +251,9 @@ Result<Registry::Renewed> Registry::renew(const tls::Identity& identity, const s
     // A day more: who asks goes by a clock of his own.
     if (newest != nullptr && newest->end - now >= tls::renewed_before_end + a_day) {
         if (newest->serial == serial) {
-            return Error{EEXIST, fmt::format("this certificate is good for {} days more, and the next one is given in its last {}",
-                                             (newest->end - now) / a_day, tls::renewed_before_end / a_day)};
+            return Error{EEXIST,
+                         fmt::format("this certificate is good for {} days more, and the next one is given in its last {}",
+                                     (newest->end - now) / a_day, tls::renewed_before_end / a_day)};
         }
         if (tls::is_for_key(newest->certificate, key->get())) {
             return Renewed{{newest->certificate, newest->serial, newest->end}, false, {}};

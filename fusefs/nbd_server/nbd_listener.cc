@@ -53,7 +53,8 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
       exports_(catalogue, denials_),
       budget_(limits.memory),
       turns_(loop),
-      strangers_("NBD clients", std::min(limits.strangers, std::max<std::size_t>(1, limits.connections / 2)), limits.strangers_of_one),
+      strangers_("NBD clients", std::min(limits.strangers, std::max<std::size_t>(1, limits.connections / 2)),
+                 limits.strangers_of_one),
       context_{loop, buffers, exports_, budget_, turns_, denials_, strangers_, std::move(tls.context), tls.wants_identity,
                [this](const std::string& identity) { return has_room(identity); }} {}
 

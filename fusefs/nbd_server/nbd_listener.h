@@ -20,7 +20,7 @@ class NbdListener {
 public:
     struct Limits {
         std::size_t connections = 1024;                 // one more is hung up on
-        std::size_t strangers = 512;                    // of TCP clients that have not yet proved who they are; half of all at most
+        std::size_t strangers = 512;                    // of TCP clients that have proved nothing yet; half of all at most
         std::size_t strangers_of_one = 128;             // … from one address
         std::size_t of_one_blade = 64;                  // with a certificate; it has 16 slots, and asks on others
         std::size_t memory = std::size_t{512} << 20;    // of all requests in flight together

@@ -258,6 +258,17 @@ BOOST_AUTO_TEST_CASE(a_second_authority_takes_the_place_of_the_first) {
     BOOST_TEST(module.registry.module() == "mm");
 }
 
+// A data path of an earlier authority lets nobody in as long as there is no list.
+BOOST_AUTO_TEST_CASE(a_new_authoritys_list_is_there_before_it) {
+    Module module;
+    const auto written = [&](const char* file) {
+        return std::filesystem::last_write_time(module.folder.path() + "/pki/" + file);
+    };
+    for (const char* file : {"records.json", "module-cert.pem", "nbd-cert.pem", "ca-key.pem", "ca-cert.pem"}) {
+        BOOST_TEST((written(file) <= written("revoked")), file);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(the_modules_own_certificate_is_let_expire) {
     Module module;
     const std::string path = module.folder.path() + "/pki/nbd-cert.pem";

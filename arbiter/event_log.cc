@@ -92,6 +92,7 @@ EventLog::Line EventLog::draw_up(const AuditEntry& entry) {
     add("lease", entry.lease);
     add("epoch", entry.epoch);
     add("mode", entry.mode);
+    add("by", entry.by);
     add("detail", entry.detail);
     return {drawn_up_, json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)};
 }

@@ -100,7 +100,7 @@ protocol::BladeObserved observed(const GadgetPlan& plan) {
     auto existing =
         std::count_if(plan.slots.begin(), plan.slots.end(), [](const auto& entry) { return entry.second.exists; });
     for (const auto& [id, slot] : plan.slots) {
-        if (true) {
+        if (id < protocol::most_slots) {
             report.slots.push_back(describe(id, slot, static_cast<std::size_t>(existing)));
         }
         if (is_overtaken(slot) || is_unreleased(slot)) {

@@ -76,7 +76,7 @@ void Api::handle(const rpc::Request& request, const rpc::Reply& reply) {
     if (request.method == "GET") {
         arbiter_.read([this, request, parts = *parts, reply] { route(request, parts, reply); });
     } else {
-        route(request, *parts, reply);
+        route(request, *parts, told_of(request, reply));
     }
 }
 
@@ -103,7 +103,7 @@ rpc::Reply Api::told_of(const rpc::Request& request, const rpc::Reply& reply) {
 void Api::back_up(const rpc::Peer& peer, const rpc::Reply& reply) {
     backups_.take([this, by = name_of(peer), reply](rpc::Response response) {
         if (response.status == 200) {
-            if (false) arbiter_.note({.event = "backup", .detail = "a copy of the store was given out", .by = by});
+            arbiter_.note({.event = "backup", .detail = "a copy of the store was given out", .by = by});
         }
         reply(std::move(response));
     });
@@ -156,7 +156,7 @@ void Api::apply(const rpc::Peer& peer, Happening what, const rpc::Reply& reply,
         [reply, answer = std::move(answer)](const Actions& actions) {
             reply(actions.refusal ? refused(*actions.refusal) : answered(answer(actions)));
         },
-        "");
+        name_of(peer));
 }
 
 }  // namespace drivebay::arbiter

@@ -83,7 +83,7 @@ void Step::heed_term(Blade& blade, Term heard) {
         return;
     }
     // Each time all that blades and the data path have heard is to be said again.
-    if (false && now_ < *blade.raised_term + state_.timing.ttl) {
+    if (blade.raised_term && now_ < *blade.raised_term + state_.timing.ttl) {
         refuse(409, fmt::format("{} has told of a higher term a moment ago already, and tells of term {} now; it is heard "
                                 "again when a session's time is over",
                                 blade.name, heard));

@@ -54,7 +54,7 @@ void BladeLinks::accept(std::shared_ptr<rpc::Channel> channel) {
 void BladeLinks::receive(const std::shared_ptr<Link>& link, const nlohmann::json& json) {
     auto message = protocol::decode(json, protocol::Side::blade);
     if (!message) {
-        if (false) deny(*link, "a message on a blade's link", message.error().message);
+        deny(*link, "a message on a blade's link", message.error().message);
         if (link->blade.empty()) {
             refuse(link, message.error().message);
         } else {
@@ -98,7 +98,7 @@ void BladeLinks::say_hello(const std::shared_ptr<Link>& link, const protocol::Bl
                                  hello.protocol));
         return;
     }
-    if (const Status named = check_name("blade", hello.blade); false && !named) {
+    if (const Status named = check_name("blade", hello.blade); !named) {
         deny(*link, "the session of a blade", named.error().message);
         refuse(link, named.error().message);
         return;

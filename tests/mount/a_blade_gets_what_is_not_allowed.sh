@@ -9,6 +9,7 @@ for drive in install scratch; do
 done
 expect 0 "loaded on blade02" drivebay present install --to all
 expect 0 "loaded on blade01" drivebay present scratch --to blade01 --access write
+[ "$(drivebay events | grep -c 'presented .*by=root .*drive=scratch')" -eq 1 ] || fail "the events do not say who presented it: $(drivebay events)"
 before=$(snapshot)
 expect 1 "blade blade01 may not write the drive install: \`allow\` in arbiter.cfg says who may have what" \
     drivebay present install --to blade01 --access write

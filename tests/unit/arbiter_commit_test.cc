@@ -310,6 +310,24 @@ BOOST_FIXTURE_TEST_CASE(what_a_blade_must_not_tell_is_taken_or_nobody_hears_of_i
     BOOST_TEST(arbiter->state().blades.at("a").slots.size() == 1u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_blade_that_comes_while_a_request_waits_gets_what_it_is_not_allowed, World) {
+    add_drive();
+    do_now(AddBlade{"a"});
+    api->set_allowances(Allowances({"a/scratch read", "hung/scratch read"}));
+    hang();
+    const auto added = ask("POST", "/v1/blades", {{"name", "b"}});
+    const auto presented =
+        ask("POST", "/v1/presentations", {{"drive", "scratch"}, {"blades", "all"}, {"slot", 0}});
+    store.let_go();
+    until([&] { return added->status != 0 && presented->status != 0; });
+    BOOST_TEST(added->status == 200);
+    BOOST_TEST(presented->status == 200);
+    BOOST_TEST(presented->body["presentations"].size() == 2u);
+    for (const auto& [id, lease] : arbiter->state().leases) {
+        BOOST_TEST(lease.blade != "b");
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(each_event_that_waited_costs_a_commit_of_its_own, World) {
     hang();
     std::vector<std::shared_ptr<Answer>> answers;

@@ -460,9 +460,10 @@ BOOST_FIXTURE_TEST_CASE(nobody_knows_who_did_it, Served) {
         return json{{"event", "none"}};
     };
     const json scratch_to_blade01{{"drive", "scratch"}, {"blades", {"blade01"}}, {"access", "write"}};
-    const auto lease_of = [this](const std::string& blade) {
-        for (const json& lease : ask("GET", "/v1/leases").second["leases"]) {
-            if (lease["blade"] == blade && lease["state"] != "gone") {
+    const auto lease_of = [this](const std::string& whose) {
+        const json leases = ask("GET", "/v1/leases").second["leases"];
+        for (const json& lease : leases) {
+            if (lease["blade"] == whose && lease["state"] != "gone") {
                 return lease;
             }
         }

@@ -33,7 +33,7 @@ check-partitions: all ## cut links and stopped processes, in network namespaces
 
 .PHONY: check-long
 check-long: deps ## what takes too long for check: 10,000 simulated storms, every planted bug, a million random operations on a file, 3,000 kills (SEED=N: the same kills), upgrades and removal of the packages, reproducible builds, hosts that boot and run on machines of their own
-	@$(parallel_make) all $(BUILD)/random-operations chassis-kernel
+	+@$(parallel_make) all $(BUILD)/random-operations chassis-kernel
 	@$(MAKE) --no-print-directory sim SEED= SEEDS=10000
 	@$(MAKE) --no-print-directory sim-mutants
 	@LIMIT=3600 OPERATIONS=1000000 tests/mount/run.sh $(BUILD) a_byte_read_is_not_the_byte_written
@@ -58,5 +58,5 @@ chassis-kernel:
 
 .PHONY: demo
 demo: deps ## boot a management module and two blades, and tell the story (KEEP=1: leave them running)
-	@$(parallel_make) all chassis-kernel
+	+@$(parallel_make) all chassis-kernel
 	@tests/chassis/demo.py --build $(BUILD) $(if $(KEEP),--keep)

@@ -14,13 +14,13 @@ $(BUILD)/bench/http-load $(BUILD)/bench/session-load $(BUILD)/bench/gate-cost:
 
 .PHONY: bench bench-arbiter bench-blade
 bench: deps ## measure the data path beside its peers: table, JSON, picture (some 9 minutes; root)
-	@$(parallel_make) all $(BUILD)/bench/gate-cost
+	+@$(parallel_make) all $(BUILD)/bench/gate-cost
 	@tests/bench/data_path/run.py --build $(BUILD)
 
 bench-blade: deps ## measure a blade's host device beside a plain local file, in the virtual chassis (some 6 minutes)
-	@$(parallel_make) all chassis-kernel
+	+@$(parallel_make) all chassis-kernel
 	@tests/bench/blade/run.py --build $(BUILD)
 
 bench-arbiter: deps ## measure the arbiter, side by side with etcd (some 3 minutes; root)
-	@$(parallel_make) all $(BUILD)/bench/http-load $(BUILD)/bench/session-load
+	+@$(parallel_make) all $(BUILD)/bench/http-load $(BUILD)/bench/session-load
 	@tests/bench/arbiter/run.py --build $(BUILD)

@@ -37,6 +37,6 @@ $(foreach fuzzer,$(FUZZERS),$(eval $(call fuzzer_rule,$(fuzzer))))
 .PHONY: fuzz fuzzers
 fuzz: ## fuzz everything that parses, FUZZ_SECONDS (60) each (FUZZERS="names control"; clang-14 is installed if missing)
 	@tests/deps.sh clang-14 libclang-rt-14-dev
-	@$(parallel_make) fuzzers
+	+@$(parallel_make) fuzzers
 	@tests/fuzz/run.sh $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
 fuzzers: $(foreach fuzzer,$(FUZZERS),$(FUZZ_BUILD)/fuzz_$(fuzzer))

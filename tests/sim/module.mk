@@ -32,7 +32,7 @@ $(BUILD)/simulate: $(call objects,$(sim_SOURCES) $(sim_CORES)) $(BUILD)/libdrive
 
 .PHONY: simulator sim sim-mutants check-sim
 simulator:
-	@$(parallel_make) VARIANT=sim BUILD=build/sim build/sim/simulate
+	+@$(parallel_make) VARIANT=sim BUILD=build/sim build/sim/simulate
 
 SEEDS ?= 2000
 sim: simulator ## the simulator of leases under faults: SEEDS=n from a fresh one, or SEED=x alone, step by step

@@ -74,7 +74,11 @@ NbdConnection::~NbdConnection() {
 
 void NbdConnection::on_event(std::uint32_t events) {
     if (stream_.is_shaking_hands()) {
-        shake_hands();
+        if (has_turn()) {
+            shake_hands();
+        } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+            lose("the connection broke");
+        }
         return watch();
     }
     if ((events & EPOLLOUT) != 0) {
@@ -95,7 +99,8 @@ void NbdConnection::watch() {
         return;
     }
     const bool handshaking = phase_ == Phase::handshake;
-    const bool may_receive = handshake_.state() != Handshake::State::securing || stream_.is_shaking_hands();
+    const bool may_receive = handshake_.state() != Handshake::State::securing ||
+                             (stream_.is_shaking_hands() && turn_ != Turn::waits);
     const bool read = handshaking ? may_receive && handshake_.room() > 0 && text_.size() < most_text
                                   : phase_ == Phase::transmission && !blocked_;
     // What TLS has decrypted already makes no event.
@@ -121,6 +126,21 @@ std::size_t NbdConnection::take_turn(std::size_t most) {
     }
     watch();
     return static_cast<std::size_t>(spent() - before);
+}
+
+bool NbdConnection::has_turn() {
+    if (turn_ == Turn::none) {
+        turn_ = !is_stranger() || peer_.local || context_.strangers.may_begin(id_, BootClock::now()) ? Turn::has : Turn::waits;
+        if (turn_ == Turn::waits) {
+            context_.somebody_waits();
+        }
+    }
+    return turn_ == Turn::has;
+}
+
+void NbdConnection::turn_has_come() {
+    turn_ = Turn::has;
+    watch();
 }
 
 // After STARTTLS was answered.
@@ -156,7 +176,7 @@ void NbdConnection::secured() {
         peer_.identity = to_string(shown->identity);
         peer_.serial = shown->serial;
         peer_.blade = shown->identity.name;
-        context_.strangers.remove(id_);
+        context_.strangers.proved(id_);
     }
     handshake_.secured();
     log::debug("NBD client speaks TLS", {{"peer", peer_.address}, {"identity", peer_.identity}});

@@ -41,6 +41,7 @@ struct ConnectionContext {
     std::shared_ptr<tls::Context> tls;  // null: there is none
     bool wants_identity = false;        // each client is to be a blade, and has that blade's exports
     std::function<bool(const std::string& identity)> has_room;  // for one connection more of that one
+    std::function<void()> somebody_waits;  // for a stranger's turn
 };
 
 class NbdConnection final : public BarrierMember, private LoopTurns::Member {
@@ -55,6 +56,8 @@ public:
     const NbdPeer& peer() const { return peer_; }
     // It was to prove who it is, and has not yet.
     bool is_stranger() const { return wants_identity_ && peer_.identity.empty() && phase_ == Phase::handshake; }
+    // A stranger's, to shake hands.
+    void turn_has_come();
     // Hangs up now; what is in flight completes unanswered.
     void shut(const std::string& why) override;
 
@@ -72,6 +75,7 @@ private:
     std::size_t take_turn(std::size_t most) override;
     void ask_for_turn() { context_.turns.ask(*this, view_.get()); }
     void receive(std::size_t most);
+    bool has_turn();
     void shake_hands();
     void secured();
     bool receive_handshake();
@@ -111,6 +115,7 @@ private:
     Phase phase_ = Phase::handshake;
     Handshake handshake_;
     const bool wants_identity_;  // of whoever speaks TLS
+    enum class Turn { none, waits, has } turn_ = Turn::none;  // to shake hands
     bool question_asked_ = false;
     std::string opened_name_;
     std::shared_ptr<View> view_;

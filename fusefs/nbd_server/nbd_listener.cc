@@ -56,12 +56,14 @@ NbdListener::NbdListener(EventLoop& loop, BufferPool& buffers, Catalogue& catalo
       strangers_("NBD clients", std::min(limits.strangers, std::max<std::size_t>(1, limits.connections / 2)),
                  limits.strangers_of_one),
       context_{loop, buffers, exports_, budget_, turns_, denials_, strangers_, std::move(tls.context), tls.wants_identity,
-               [this](const std::string& identity) { return has_room(identity); }} {}
+               [this](const std::string& identity) { return has_room(identity); },
+               [this] { give_turns_later(); }} {}
 
 NbdListener::~NbdListener() { close_sockets(); }
 
 void NbdListener::close_sockets() {
     loop_.cancel(std::exchange(pause_, 0));
+    loop_.cancel(std::exchange(handshake_turns_, 0));
     for (const Socket& socket : sockets_) {
         loop_.remove(socket.fd.get());
         if (!socket.path.empty()) {
@@ -168,14 +170,32 @@ void NbdListener::accept_some(int listener, bool is_unix) {
         NbdPeer peer{is_unix, is_unix ? unix_peer_text(fd.get()) : address_text(address, length), "", "", ""};
         const NbdConnection::Id id = ++last_id_;
         if (!is_unix && context_.wants_identity) {
-            if (const auto going = strangers_.add(id, peer.address)) {
-                connections_.at(*going)->shut("others want to prove who they are");
+            const Strangers::Place place = strangers_.add(id, peer.address, BootClock::now());
+            if (!place.given) {
+                turn_away(std::move(fd));
+                continue;
+            }
+            if (place.of) {
+                connections_.at(*place.of)->shut("others want to prove who they are");
             }
         }
         const TlsPolicy tls = tls_required_ && !is_unix ? TlsPolicy::required : TlsPolicy::offered;
         connections_.emplace(id, std::make_unique<NbdConnection>(context_, std::move(fd), std::move(peer), tls, id,
                                                                  [this](NbdConnection::Id gone) { finished(gone); }));
     }
+}
+
+void NbdListener::give_turns_later() {
+    if (handshake_turns_ != 0 || !strangers_.anybody_waits()) {
+        return;
+    }
+    handshake_turns_ = loop_.call_after(Strangers::turn, [this] {
+        handshake_turns_ = 0;
+        while (const auto id = strangers_.next(BootClock::now())) {
+            connections_.at(*id)->turn_has_come();
+        }
+        give_turns_later();
+    });
 }
 
 bool NbdListener::has_room(const std::string& identity) const {

@@ -63,6 +63,7 @@ private:
     Status listen_unix(const rpc::Endpoint& endpoint);
     Status begin(UniqueFd fd, const rpc::Endpoint& endpoint, const std::string& path);
     void accept_some(int listener, bool is_unix);
+    void give_turns_later();
     bool has_room(const std::string& identity) const;
     void pause();
     void finished(NbdConnection::Id id);
@@ -84,6 +85,7 @@ private:
     std::map<NbdConnection::Id, std::unique_ptr<NbdConnection>> connections_;
     NbdConnection::Id last_id_ = 0;
     EventLoop::TimerId pause_ = 0;
+    EventLoop::TimerId handshake_turns_ = 0;  // of strangers
     std::function<void()> stopped_;
 };
 

@@ -15,24 +15,28 @@ namespace drivebay::nbd {
 void NbdStream::begin_tls(std::shared_ptr<tls::Context> context) {
     begun_ = true;
     context_ = std::move(context);
+}
+
+bool NbdStream::make_tls() {
     ERR_clear_error();
     tls_.reset(SSL_new(context_->get()));
     if (tls_ == nullptr || SSL_set_fd(tls_.get(), socket_.get()) != 1) {
         tls_.reset();
-        return;
+        return false;
     }
     SSL_set_accept_state(tls_.get());
-    record_.resize(record_size);
+    return true;
 }
 
 NbdStream::Progress NbdStream::shake_hands() {
-    if (tls_ == nullptr) {
+    if (tls_ == nullptr && !make_tls()) {
         return Progress::gone;
     }
     ERR_clear_error();
     const int result = SSL_accept(tls_.get());
     if (result == 1) {
         secure_ = true;
+        record_.resize(record_size);
         wants_write_ = false;
         return Progress::done;
     }

@@ -26,7 +26,7 @@ public:
     int fd() const { return socket_.get(); }
     bool is_secure() const { return secure_; }
 
-    // From here on everything is TLS.
+    // From here on everything is TLS. It costs nothing of it before shake_hands().
     void begin_tls(std::shared_ptr<tls::Context> context);
     const SSL* tls() const { return tls_.get(); }
     bool is_shaking_hands() const { return begun_ && !secure_; }
@@ -55,6 +55,7 @@ private:
     struct Free {
         void operator()(SSL* tls) const { SSL_free(tls); }
     };
+    bool make_tls();
     ssize_t outcome(int result);
 
     UniqueFd socket_;

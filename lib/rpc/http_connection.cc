@@ -64,16 +64,31 @@ private:
     std::shared_ptr<HttpConnection> connection_;
 };
 
-void HttpConnection::start(std::shared_ptr<tls::Context> context, std::function<void()> proved) {
+void HttpConnection::start_tls(std::shared_ptr<tls::Context> context, std::function<void(std::function<void()>)> turn,
+                               std::function<void()> proved) {
     proved_.callback_ = std::move(proved);
-    if (!context) {
-        proved_.call();
-        return read();
-    }
     peer_.secure = true;
-    stream_.expires_after(longest_unproved);
-    stream_.begin_tls(std::move(context), Stream::Side::server,
-                      [self = shared_from_this()](const beast::error_code& error) { self->secured(error); });
+    silence_.expires_after(longest_unproved);
+    silence_.async_wait([weak = weak_from_this()](const beast::error_code& error) {
+        if (const auto self = weak.lock(); self && !error) {
+            self->abandon();
+        }
+    });
+    stream_.await_hello([self = shared_from_this(), context = std::move(context),
+                         turn = std::move(turn)](const beast::error_code& error) {
+        self->silence_.cancel();
+        if (!error) {
+            turn([self, context] { self->shake_hands(context); });
+        }
+    });
+}
+
+void HttpConnection::shake_hands(std::shared_ptr<tls::Context> context) {
+    if (handlers_ != nullptr) {
+        stream_.expires_after(longest_unproved);
+        stream_.begin_tls(std::move(context), Stream::Side::server,
+                          [self = shared_from_this()](const beast::error_code& error) { self->secured(error); });
+    }
 }
 
 void HttpConnection::secured(const beast::error_code& error) {

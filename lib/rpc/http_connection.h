@@ -2,6 +2,7 @@
 // lib/rpc alone.
 #pragma once
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <functional>
@@ -18,10 +19,13 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 public:
     // `handlers` must outlive the connection or abandon() be called before.
     HttpConnection(Stream stream, Peer peer, const Handlers& handlers)
-        : stream_(std::move(stream)), peer_(std::move(peer)), handlers_(&handlers) {}
+        : stream_(std::move(stream)), silence_(stream_.get_executor()), peer_(std::move(peer)), handlers_(&handlers) {}
 
-    // With a context TLS is spoken. `proved` is called once it is known who this is, or the connection has ended before.
-    void start(std::shared_ptr<tls::Context> context, std::function<void()> proved);
+    void start_plain() { read(); }
+    // When this client has begun to speak, `turn` gets what begins its handshake, to be called then or later.
+    // `proved` is called once it is known who this is, or the connection has ended before.
+    void start_tls(std::shared_ptr<tls::Context> context, std::function<void(std::function<void()>)> turn,
+                   std::function<void()> proved);
     const Peer& peer() const { return peer_; }
     // Ends it, its channel included, without a callback.
     void abandon();
@@ -32,6 +36,7 @@ private:
     // Makes sure that each request gets one answer, even if its handler drops the reply.
     class Answer;
 
+    void shake_hands(std::shared_ptr<tls::Context> context);
     void secured(const boost::beast::error_code& error);
     bool is_unproved() const { return peer_.secure && peer_.identity.empty(); }
     void read();
@@ -57,6 +62,7 @@ private:
     };
 
     Stream stream_;
+    boost::asio::steady_timer silence_;  // of one that was to begin a handshake
     Once proved_;
     Peer peer_;
     const Handlers* handlers_;

@@ -10,13 +10,16 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
+#include <cstring>
 #include <list>
 #include <map>
 #include <set>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "lib/base/clock.h"
+#include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/seldom.h"
 #include "lib/base/strangers.h"
@@ -38,6 +41,8 @@ constexpr std::size_t most_strangers = 512;
 constexpr std::size_t most_strangers_of_one = 64;
 // Of one identity. A blade has a link, and something to ask now and then.
 constexpr std::size_t most_of_one_identity = 64;
+// Before others have their turn.
+constexpr int most_accepted_at_once = 16;
 constexpr std::chrono::milliseconds pause_without_descriptors(100);
 
 // The file of a Unix socket whose server has died stays; one that still answers is not ours to remove.
@@ -60,22 +65,19 @@ Status remove_stale_socket(const std::string& path) {
     return success();
 }
 
-template <class Socket>
-Peer peer_of(const Socket& socket) {
+Peer peer_of(int fd, const sockaddr_storage& address, socklen_t length) {
     Peer peer;
-    if constexpr (std::is_same_v<Socket, asio::local::stream_protocol::socket>) {
+    if (address.ss_family == AF_UNIX) {
         ucred credentials{};
         socklen_t size = sizeof credentials;
-        // The native handle is const-free in Asio 1.74.
-        const int fd = const_cast<Socket&>(socket).native_handle();
         peer.local = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
         peer.uid = credentials.uid;
         peer.address = fmt::format("unix uid={}", peer.uid);
-    } else {
-        boost::system::error_code error;
-        const auto remote = socket.remote_endpoint(error);
-        peer.address = error ? "unknown" : fmt::format("{}:{}", remote.address().to_string(), remote.port());
+        return peer;
     }
+    asio::ip::tcp::endpoint remote;
+    std::memcpy(remote.data(), &address, std::min<std::size_t>(length, remote.capacity()));
+    peer.address = fmt::format("{}:{}", remote.address().to_string(), remote.port());
     return peer;
 }
 
@@ -85,28 +87,37 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     using Connections = std::list<std::weak_ptr<HttpConnection>>;
     using Unproved = std::map<Strangers::Id, std::weak_ptr<HttpConnection>>;
 
-    Impl(Reactor& reactor, Handlers calls) : io(reactor.impl().io), handlers(std::move(calls)) {}
+    Impl(Reactor& reactor, Handlers calls) : io(reactor.impl().io), handlers(std::move(calls)), turns(io) {}
 
     template <class Acceptor>
     void accept(Acceptor& acceptor) {
-        acceptor.async_accept([self = shared_from_this(), &acceptor](const beast::error_code& error,
-                                                                     typename Acceptor::protocol_type::socket socket) {
-            if (self->stopped || error == asio::error::operation_aborted) {
+        acceptor.async_wait(Acceptor::wait_read, [self = shared_from_this(), &acceptor](const beast::error_code& error) {
+            if (self->stopped || error) {
                 return;
             }
-            if (error) {
-                return self->accept_later(acceptor, error);
+            for (int turn = 0; turn < most_accepted_at_once; ++turn) {
+                sockaddr_storage address{};
+                socklen_t length = sizeof address;
+                UniqueFd fd(::accept4(acceptor.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
+                                      SOCK_CLOEXEC | SOCK_NONBLOCK));
+                if (fd) {
+                    Peer peer = peer_of(fd.get(), address, length);
+                    self->serve(std::move(fd), address.ss_family, std::move(peer));
+                } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                    return self->accept_later(acceptor, errno);
+                } else {
+                    break;
+                }
             }
-            self->serve(std::move(socket));
             self->accept(acceptor);
         });
     }
 
-    // Out of descriptors, most likely: the connection stays in the kernel's queue, and would be an error again at once.
+    // The connection stays in the kernel's queue, and would be an error again at once.
     template <class Acceptor>
-    void accept_later(Acceptor& acceptor, const beast::error_code& error) {
+    void accept_later(Acceptor& acceptor, int error) {
         if (refusal.is_time()) {
-            log::warning("connections cannot be accepted", {{"error", error.message()}});
+            log::warning("connections cannot be accepted", {{"error", std::generic_category().message(error)}});
         }
         const auto pause = std::make_shared<asio::steady_timer>(io, pause_without_descriptors);
         pause->async_wait([self = shared_from_this(), pause, &acceptor](const beast::error_code&) {
@@ -116,8 +127,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
         });
     }
 
-    template <class Accepted>
-    void serve(Accepted socket) {
+    void serve(UniqueFd fd, int family, Peer peer) {
         // Swept when they have doubled, so that ten thousand that stay are not looked through for each that comes.
         if (connections.size() >= swept_at) {
             std::erase_if(connections, has_ended);
@@ -132,28 +142,70 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
             }
             return;
         }
-        if constexpr (std::is_same_v<Accepted, asio::ip::tcp::socket>) {
+        const bool secures = family != AF_UNIX && context;
+        const Strangers::Id number = ++last_stranger;
+        if (secures) {
+            const Strangers::Place place = strangers.add(number, peer.address, BootClock::now());
+            if (!place.given) {
+                return turn_away(std::move(fd));
+            }
+            if (place.of) {
+                hang_up_on(*place.of);
+            }
+        }
+        Socket socket(io, asio::generic::stream_protocol(family, 0), fd.release());
+        if (family != AF_UNIX) {
             boost::system::error_code ignored;
             socket.set_option(asio::ip::tcp::no_delay(true), ignored);
         }
-        Peer peer = peer_of(socket);
-        const bool secures = !peer.local && context && std::is_same_v<Accepted, asio::ip::tcp::socket>;
-        const auto connection = std::make_shared<HttpConnection>(Stream(Socket(std::move(socket))), std::move(peer), handlers);
+        const auto connection = std::make_shared<HttpConnection>(Stream(std::move(socket)), std::move(peer), handlers);
         connections.push_back(connection);
         if (!secures) {
-            return connection->start(nullptr, nullptr);
+            return connection->start_plain();
         }
-        const Strangers::Id number = ++last_stranger;
         unproved.emplace(number, connection);
-        if (const auto going = strangers.add(number, connection->peer().address)) {
-            if (const auto silent = unproved.extract(*going).mapped().lock()) {
-                silent->abandon();
-            }
-        }
-        connection->start(context, [weak = weak_from_this(), number] {
+        const auto turn = [weak = weak_from_this(), number](std::function<void()> begin) {
             if (const auto self = weak.lock()) {
-                self->strangers.remove(number);
-                self->know(self->unproved.extract(number));
+                self->take_turn(number, std::move(begin));
+            }
+        };
+        connection->start_tls(context, turn, [weak = weak_from_this(), number] {
+            if (const auto self = weak.lock()) {
+                self->know(number, self->unproved.extract(number));
+            }
+        });
+    }
+
+    void hang_up_on(Strangers::Id number) {
+        if (const auto silent = unproved.extract(number).mapped().lock()) {
+            silent->abandon();
+        }
+        waiting.erase(number);
+    }
+
+    // For a stranger's handshake.
+    void take_turn(Strangers::Id number, std::function<void()> begin) {
+        if (strangers.may_begin(number, BootClock::now())) {
+            return begin();
+        }
+        const bool is_first = waiting.empty();
+        waiting.emplace(number, std::move(begin));
+        if (is_first) {
+            give_turns_later();
+        }
+    }
+
+    void give_turns_later() {
+        turns.expires_after(Strangers::turn);
+        turns.async_wait([self = shared_from_this()](const beast::error_code& error) {
+            if (error || self->stopped) {
+                return;
+            }
+            while (const auto number = self->strangers.next(BootClock::now())) {
+                self->waiting.extract(*number).mapped()();
+            }
+            if (!self->waiting.empty()) {
+                self->give_turns_later();
             }
         });
     }
@@ -161,11 +213,12 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     static bool has_ended(const std::weak_ptr<HttpConnection>& connection) { return connection.expired(); }
 
     // One that has proved who it is, or has ended before.
-    void know(const Unproved::node_type& entry) {
+    void know(Strangers::Id number, const Unproved::node_type& entry) {
         const auto connection = entry.empty() ? nullptr : entry.mapped().lock();
         if (!connection || connection->peer().identity.empty()) {
-            return;
+            return strangers.remove(number);
         }
+        strangers.proved(number);
         Connections& others = proved[connection->peer().identity];
         std::erase_if(others, has_ended);
         if (others.size() < most_of_one_identity) {
@@ -193,6 +246,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
                 alive->abandon();
             }
         }
+        waiting.clear();
+        turns.cancel();
         for (const std::string& path : socket_files) {
             ::unlink(path.c_str());
         }
@@ -208,6 +263,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     std::shared_ptr<tls::Context> context;
     Strangers strangers{"connections", most_strangers, most_strangers_of_one};
     Unproved unproved;                            // the same
+    std::map<Strangers::Id, std::function<void()>> waiting;  // of the same, for the turn to shake hands
+    asio::steady_timer turns;
     std::map<std::string, Connections> proved;    // by their identities
     Seldom refusal;
     Strangers::Id last_stranger = 0;
@@ -251,6 +308,9 @@ Status Server::listen(const Endpoint& endpoint) {
         if (!error) {
             acceptor.listen(asio::socket_base::max_listen_connections, error);
         }
+        if (!error) {
+            acceptor.non_blocking(true, error);
+        }
         if (error) {
             return refuse(error);
         }
@@ -274,6 +334,9 @@ Status Server::listen(const Endpoint& endpoint) {
     }
     if (!error) {
         acceptor.listen(asio::socket_base::max_listen_connections, error);
+    }
+    if (!error) {
+        acceptor.non_blocking(true, error);
     }
     if (error) {
         return refuse(error);

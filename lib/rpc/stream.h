@@ -2,11 +2,12 @@
 // AsyncStream, so that HTTP and WebSocket are spoken over both alike.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/beast/websocket.hpp>
-#include <array>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -41,24 +42,24 @@ public:
         }
     }
 
-    // From here on everything is TLS; `done` gets the handshake's outcome. The context is kept. A client that says nothing costs
-    // a server nothing of TLS.
+    // Calls `done` when a client has begun to speak, or has gone. Until then, and until its handshake begins, it costs a server
+    // nothing of TLS, and its words are left to the kernel.
+    template <class Handler>
+    void await_hello(Handler done) {
+        plain_->socket().async_wait(Socket::wait_read, [this, done = std::move(done)](boost::beast::error_code error) {
+            char first;
+            if (!error && ::recv(socket().native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) {
+                error = boost::asio::error::eof;
+            }
+            done(error);
+        });
+    }
+    // From here on everything is TLS; `done` gets the handshake's outcome. The context is kept.
     template <class Handler>
     void begin_tls(std::shared_ptr<tls::Context> context, Side side, Handler done) {
         context_ = std::move(context);
-        if (side == Side::client) {
-            make_tls();
-            return tls_->async_handshake(side, std::move(done));
-        }
-        plain_->async_read_some(boost::asio::buffer(first_),
-                                [this, side, done = std::move(done)](const boost::beast::error_code& error, std::size_t size) mutable {
-            if (error) {
-                return done(error);
-            }
-            make_tls();
-            tls_->async_handshake(side, boost::asio::buffer(first_.data(), size),
-                                  [done = std::move(done)](const boost::beast::error_code& outcome, std::size_t) { done(outcome); });
-        });
+        make_tls();
+        tls_->async_handshake(side, std::move(done));
     }
     bool is_revoked(const std::string& serial) const {
         return context_ && context_->revocations() != nullptr && context_->revocations()->has(serial);
@@ -98,7 +99,6 @@ private:
     std::shared_ptr<tls::Context> context_;
     std::unique_ptr<Plain> plain_;
     std::unique_ptr<Tls> tls_;
-    std::array<char, 64> first_;  // the beginning of a client's first words
 };
 
 }  // namespace drivebay::rpc

@@ -77,7 +77,7 @@ void HttpConnection::start_tls(std::shared_ptr<tls::Context> context, std::funct
     stream_.await_hello([self = shared_from_this(), context = std::move(context),
                          turn = std::move(turn)](const beast::error_code& error) {
         self->silence_.cancel();
-        if (!error) {
+        if (!error && self->handlers_ != nullptr) {
             turn([self, context] { self->shake_hands(context); });
         }
     });

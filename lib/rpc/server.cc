@@ -116,15 +116,19 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     // The connection stays in the kernel's queue, and would be an error again at once.
     template <class Acceptor>
     void accept_later(Acceptor& acceptor, int error) {
-        if (refusal.is_time()) {
-            log::warning("connections cannot be accepted", {{"error", std::generic_category().message(error)}});
-        }
+        complain("connections cannot be accepted", std::generic_category().message(error));
         const auto pause = std::make_shared<asio::steady_timer>(io, pause_without_descriptors);
         pause->async_wait([self = shared_from_this(), pause, &acceptor](const beast::error_code&) {
             if (!self->stopped) {
                 self->accept(acceptor);
             }
         });
+    }
+
+    void complain(const std::string& what, const std::string& why) {
+        if (refusal.is_time()) {
+            log::warning(what, {{"error", why}});
+        }
     }
 
     void serve(UniqueFd fd, int family, Peer peer) {
@@ -137,10 +141,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
             swept_at = std::min(most_connections, std::max<std::size_t>(64, 2 * connections.size()));
         }
         if (connections.size() >= most_connections) {
-            if (refusal.is_time()) {
-                log::warning("connections are refused: too many", {{"connections", connections.size()}});
-            }
-            return;
+            return complain("connections are refused", fmt::format("there are {} already", connections.size()));
         }
         const bool secures = family != AF_UNIX && context;
         const Strangers::Id number = ++last_stranger;
@@ -153,10 +154,16 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
                 hang_up_on(*place.of);
             }
         }
-        Socket socket(io, asio::generic::stream_protocol(family, 0), fd.release());
+        Socket socket(io);
+        boost::system::error_code error;
+        socket.assign(asio::generic::stream_protocol(family, 0), fd.get(), error);
+        if (error) {
+            strangers.remove(number);
+            return complain("connections cannot be accepted", error.message());
+        }
+        fd.release();
         if (family != AF_UNIX) {
-            boost::system::error_code ignored;
-            socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+            socket.set_option(asio::ip::tcp::no_delay(true), error);
         }
         const auto connection = std::make_shared<HttpConnection>(Stream(std::move(socket)), std::move(peer), handlers);
         connections.push_back(connection);

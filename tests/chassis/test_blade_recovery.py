@@ -46,7 +46,7 @@ def test_gadgetd_killed_during_io_is_not_noticed_by_the_host(c):
     assert sha256(blade, device["path"]) == sha256(c["mm"], "/data/scratch.img")
 
 
-@limit(int(os.environ.get("KILLS", "32")) * 6 + 60)
+@limit(int(os.environ.get("KILLS", "32")) * 10 + 60)
 def test_d1_a_host_that_writes_and_verifies_notices_no_kill_of_any_daemon(c):
     blade, device = c["blade01"], presented(c)
     seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
